@@ -1,0 +1,39 @@
+"""Where files live, and how they are written: aside first, then renamed into place."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Folder for models that the package builds or downloads; ``COLAREPRO_CACHE`` overrides the default."""
+    base = os.environ.get("COLAREPRO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "colarepro"
+    return Path(base).expanduser()
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it over ``path`` only if the block succeeds.
+
+    A crash or an exception leaves whatever stood at ``path`` untouched. The suffix is kept, since
+    writers such as matplotlib choose the format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.chmod(0o644)  # mkstemp makes files private
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

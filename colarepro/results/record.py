@@ -1,0 +1,117 @@
+"""One run, one record: what was asked, what came out, and what made it."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import platform
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from colarepro import __version__
+from colarepro.errors import ColaError
+
+Curve = list[Any]  # numbers, or one list of numbers a seed
+
+
+class Environment(TypedDict):
+    """What made a record: versions, commit and hardware."""
+
+    colarepro: str
+    commit: str
+    python: str
+    torch: str
+    transformers: str
+    peft: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """The result of one run.
+
+    ``kind`` is the half that it belongs to. ``config`` is everything that was asked, fully resolved and
+    JSON-plain; its digest is the run's identity, so the same question has the same name wherever it is put.
+    ``scores`` are final numbers by name, ``curves`` sequences by name (``step`` is the x-axis of the others;
+    in the theory half a curve holds one list a seed), ``predictions`` per-example answers by split, ``costs``
+    numbers by name with the unit in the name (``seconds_train``), ``digests`` of data and weights by name.
+    A run that failed or diverged is a record too: ``reason`` says why in one sentence.
+    """
+
+    kind: Literal["llm", "theory"]
+    config: dict[str, Any]
+    status: Literal["done", "diverged", "failed"] = "done"
+    reason: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+    predictions: dict[str, list[int]] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """Sixteen hex digits that name the question (kind and config), not the answer."""
+        return identity_of(self.kind, self.config)
+
+    def to_json(self) -> str:
+        """The record as JSON text; numbers that are not finite become ``null``, which JSON can hold."""
+        return json.dumps(_plain(dataclasses.asdict(self)), allow_nan=False, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> "Record":
+        """Read a record; raises `ColaError` naming ``source`` if the text is not a whole record."""
+        try:
+            return cls(**json.loads(text))
+        except (json.JSONDecodeError, TypeError) as error:
+            raise ColaError(f"{source} is not a whole record ({error}); delete it and run it again.") from error
+
+
+def identity_of(kind: str, config: dict[str, Any]) -> str:
+    """The identity that a record with this kind and config has."""
+    canonical = json.dumps([kind, _plain(config)], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+@functools.cache
+def _commit() -> str:
+    """The checkout's commit, with ``+`` if the tree differs from it; empty outside a checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False).stdout
+
+    return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--", "colarepro").strip() else "")
+
+
+def environment(device: str) -> Environment:
+    """Versions, commit and hardware of this process; ``device`` as torch names it, such as ``cuda:0``."""
+    import peft
+    import torch
+    import transformers
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return Environment(
+        colarepro=__version__,
+        commit=_commit(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        peft=peft.__version__,
+        device=f"{device} ({name})",
+    )
