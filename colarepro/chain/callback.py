@@ -1,0 +1,121 @@
+"""The chain inside ``transformers.Trainer``."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+from colarepro.chain.chain import FILE, Chain
+from colarepro.chain.schedule import Schedule
+from colarepro.chain.target import targets_of
+from colarepro.errors import ColaError
+
+
+class ChainCallback(TrainerCallback, ExportableState):
+    """Ties the knots of a `Schedule` while a Trainer trains, and keeps the chain in the Trainer's checkpoints.
+
+    Pass it in ``Trainer(callbacks=[...])``. Every checkpoint gets the file ``chain.safetensors``; resuming takes it
+    up again, and ``load_best_model_at_end`` restores past links together with the adapter. A checkpoint is looked
+    for in ``resume_from`` if given, else in the Trainer's own output folder.
+
+    ``chain`` is the running `Chain`, for exports once training is over.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule | dict[str, Any],
+        *,
+        seed: int = 0,
+        adapter: str = "default",
+        resume_from: str | None = None,
+    ) -> None:
+        self.schedule = Schedule(**schedule) if isinstance(schedule, dict) else schedule
+        self.seed = seed
+        self.adapter = adapter
+        self.resume_from = resume_from
+        self.chain: Chain | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What trainer_state.json keeps: the arguments, and which link was training."""
+        return {
+            "args": {"schedule": dataclasses.asdict(self.schedule), "seed": self.seed, "adapter": self.adapter},
+            "attributes": {"link": self.chain.link if self.chain else 0},
+        }
+
+    def on_init_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
+    ) -> None:
+        # The Trainer loads a checkpoint's adapter before training begins, maybe one of a later link's rank.
+        for target in targets_of(model, self.adapter, self.schedule.fold):
+            target.accept_rank_on_load(self.schedule.ranks)
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        optimizer: Any,
+        lr_scheduler: Any,
+        train_dataloader: Any,
+        **_: Any,
+    ) -> None:
+        resumed = state.global_step > 0
+        if resumed:
+            self._shrink_to_first_rank(model)
+        self.chain = Chain(
+            model,
+            self.schedule,
+            total_steps=state.max_steps,
+            steps_per_epoch=_steps_per_epoch(train_dataloader, args.gradient_accumulation_steps),
+            optimizer=optimizer,
+            scheduler=lr_scheduler,
+            adapter=self.adapter,
+            seed=self.seed,
+        )
+        if resumed:
+            self.chain.load(self._checkpoint(args, state))
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        assert self.chain is not None
+        self.chain.step()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero and self.chain is not None:
+            self.chain.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if args.load_best_model_at_end and state.best_model_checkpoint is not None and self.chain is not None:
+            self.chain.load(state.best_model_checkpoint)
+
+    def _shrink_to_first_rank(self, model: nn.Module) -> None:
+        """Undo what loading did, so that a chain begins as it always does; `Chain.load` then has the last word."""
+        if self.schedule.ranks:
+            for target in targets_of(model, self.adapter, self.schedule.fold):
+                target.resize(self.schedule.ranks[0])
+
+    def _checkpoint(self, args: TrainingArguments, state: TrainerState) -> Path:
+        candidates = [
+            self.resume_from,
+            args.resume_from_checkpoint,
+            f"{args.output_dir}/checkpoint-{state.global_step}",
+        ]
+        for candidate in candidates:
+            if isinstance(candidate, str) and (Path(candidate) / FILE).exists():
+                return Path(candidate)
+        raise ColaError(
+            f"Training resumes at step {state.global_step}, but no {FILE} was found in {candidates[-1]}; give "
+            "ChainCallback(resume_from=...) the checkpoint, or resume from an earlier one."
+        )
+
+
+def _steps_per_epoch(train_dataloader: Any, accumulation: int) -> int | None:
+    try:
+        return max(1, math.ceil(len(train_dataloader) / accumulation))
+    except TypeError:  # a stream has no length
+        return None

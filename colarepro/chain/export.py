@@ -1,0 +1,76 @@
+"""A finished chain as files that others load: one PEFT adapter, or a merged checkpoint."""
+
+import dataclasses
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from colarepro.chain.chain import Chain
+from colarepro.errors import ColaError
+
+
+def export_adapter(chain: Chain, folder: Path | str) -> Path:
+    """Write the whole chain as one ordinary PEFT LoRA adapter of the summed rank; returns the folder.
+
+    ``PeftModel.from_pretrained(base, folder)``, with the base that the chain began with, computes what the chain's
+    model computes, up to rounding. The scalings of the links are multiplied into B, so rsLoRA and unequal ranks come
+    out right; the summed rank never exceeds a target's smaller dimension.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*have invalid shape")  # PEFT takes lora_bias for a torn matrix
+        tensors = dict(get_peft_model_state_dict(chain.model, adapter_name=chain.adapter))
+    ranks: dict[str, int] = {}
+    for target in chain.targets:
+        total = target.total()
+        ranks[target.name.removeprefix("base_model.model.")] = total.rank
+        tensors[f"{target.name}.lora_A.weight"] = total.A
+        tensors[f"{target.name}.lora_B.weight"] = total.B
+        if total.bias is not None:
+            tensors[f"{target.name}.lora_B.bias"] = total.bias
+    highest = max(ranks.values())
+    # A pattern is needed only where a small target reached its full rank before the others.
+    pattern = {f"^{name}$": rank for name, rank in ranks.items() if rank != highest}
+    config = dataclasses.replace(
+        chain.config, r=highest, lora_alpha=highest, use_rslora=False, rank_pattern=pattern, alpha_pattern=dict(pattern)
+    )
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        folder / "adapter_model.safetensors",
+    )
+    return folder
+
+
+@torch.no_grad()
+def export_merged(chain: Chain, folder: Path | str) -> Path:
+    """Write the base model with the whole chain merged, as ``from_pretrained`` reads it; returns the folder.
+
+    Weights are summed in float32 and rounded to the model's dtype once. The model in memory is not changed.
+    """
+    base: Any = chain.model.get_base_model()
+    if not hasattr(base, "save_pretrained"):
+        raise ColaError(f"A {type(base).__name__} is no transformers model; only such models have a checkpoint format.")
+    state = {name.replace(".base_layer.", "."): tensor for name, tensor in _without_adapters(base)}
+    for target in chain.targets:
+        if target.stacked:
+            target.check_mergeable()
+        name = target.name.removeprefix("base_model.model.")
+        weight, bias = target.merged(target.total())
+        state[f"{name}.weight"] = weight.cpu()
+        if bias is not None:
+            state[f"{name}.bias"] = bias.cpu()
+    base.save_pretrained(str(folder), state_dict=state)
+    return Path(folder)
+
+
+def _without_adapters(base: nn.Module) -> list[tuple[str, Tensor]]:
+    adapters = (".lora_A.", ".lora_B.")
+    return [(name, tensor) for name, tensor in base.state_dict().items() if not any(part in name for part in adapters)]

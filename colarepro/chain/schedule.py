@@ -1,0 +1,101 @@
+"""When a chain ties its knots, and how each link starts."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from colarepro.errors import ColaError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A chain as its user describes it. Give exactly one of ``length``, ``knot_steps`` and ``knot_epochs``.
+
+    The paper (arXiv 2401.04151, Algorithm 1) leaves two choices open; both readings are here.
+
+    * ``initialization``: Algorithm 1 prints "A_t = A_0", the text draws a new Gaussian A. The default is the fresh
+      draw: with the same A every point where the gradient vanishes on A's row space stops the whole chain.
+    * ``learning_rate``: whether the schedule restarts at a knot is not said. The default continues it, because
+      Algorithm 1 resets the optimizer and nothing else, and because the learning rate then is, step for step, the
+      one of the LoRA run that the chain is compared with.
+
+    ``ranks`` keeps ``lora_alpha``, as a new LoRA module of that rank would; the scaling alpha/r follows the rank.
+    """
+
+    length: int | None = None
+    """Number of links, of (nearly) equal numbers of optimizer steps; 1 is plain LoRA."""
+    knot_steps: tuple[int, ...] = ()
+    """Optimizer steps after which a knot is tied."""
+    knot_epochs: tuple[float, ...] = ()
+    """Epochs after which a knot is tied, such as 3 of 5 in the paper's rank step-down."""
+    ranks: tuple[int, ...] = ()
+    """Rank of every link; empty keeps the adapter's own."""
+    initialization: Literal["fresh", "same"] = "fresh"
+    """A of a new link: a fresh draw from the adapter's own initializer, or the first link's A."""
+    learning_rate: Literal["continue", "restart"] = "continue"
+    """At a knot the learning-rate schedule goes on, or every link runs the whole schedule squeezed to its length."""
+    fold: Literal["merge", "stack"] = "merge"
+    """Past links are merged into the weight, or kept beside it as frozen factors (exact over any base)."""
+
+    def __post_init__(self) -> None:
+        given = [self.length is not None, bool(self.knot_steps), bool(self.knot_epochs)]
+        if sum(given) != 1:
+            raise ColaError(f"A schedule needs exactly one of length, knot_steps and knot_epochs, got {sum(given)}.")
+        if self.length is not None and self.length < 1:
+            raise ColaError(f"The chain length is {self.length}; expected 1 (plain LoRA) or more links.")
+        links = self.links
+        if self.ranks and len(self.ranks) != links:
+            raise ColaError(f"{len(self.ranks)} ranks were given for {links} links; expected one rank a link.")
+        if any(rank < 1 for rank in self.ranks):
+            raise ColaError(f"The ranks are {self.ranks}; expected each to be 1 or more.")
+
+    @property
+    def links(self) -> int:
+        """Number of links."""
+        return self.length or len(self.knot_steps or self.knot_epochs) + 1
+
+    def resolve(self, total_steps: int, steps_per_epoch: int | None = None) -> "Plan":
+        """The plan for a run of ``total_steps`` optimizer steps.
+
+        Raises `ColaError` if a knot is not strictly inside the run, if two fall together, or if knots are given in
+        epochs and ``steps_per_epoch`` is unknown.
+        """
+        if self.length is not None:
+            if self.length > total_steps:
+                raise ColaError(f"A chain of {self.length} links needs as many steps, but the run has {total_steps}.")
+            knots = tuple(round(total_steps * link / self.length) for link in range(1, self.length))
+        elif self.knot_epochs:
+            if steps_per_epoch is None:
+                raise ColaError("Knots are given in epochs, but the number of steps in an epoch is unknown here.")
+            knots = tuple(round(epoch * steps_per_epoch) for epoch in self.knot_epochs)
+        else:
+            knots = self.knot_steps
+        for knot in knots:
+            if not 0 < knot < total_steps:
+                raise ColaError(
+                    f"A knot falls on step {knot}; expected one inside the run, from 1 to {total_steps - 1}."
+                )
+        if any(later <= earlier for earlier, later in pairwise(knots)):
+            raise ColaError(f"The knots fall on steps {knots}; expected them to increase.")
+        return Plan(total_steps, knots, self.ranks)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule on one run: knots in optimizer steps, strictly between 0 and ``total_steps``."""
+
+    total_steps: int
+    knots: tuple[int, ...]
+    ranks: tuple[int, ...] = ()
+
+    def link_at(self, step: int) -> int:
+        """Index of the link that trains once ``step`` optimizer steps are done."""
+        return bisect_right(self.knots, step)
+
+    def squeezed(self, step: int) -> float:
+        """Position in a schedule of ``total_steps`` if every link runs through the whole of it."""
+        link = self.link_at(step)
+        edges = (0, *self.knots, self.total_steps)
+        start, end = edges[link], edges[link + 1]
+        return (step - start) * self.total_steps / (end - start)

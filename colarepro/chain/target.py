@@ -1,0 +1,281 @@
+"""One adapted linear layer and what its chain has added to it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora.layer import Linear as LoraLinear
+from peft.tuners.lora.layer import LoraLayer
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.utils.hooks import RemovableHandle
+
+from colarepro.errors import ColaError
+
+_MERGEABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A low-rank update ``B @ A`` with every scaling multiplied into B; ``bias`` only with PEFT's ``lora_bias``.
+
+    A is (rank, in), B is (out, rank), bias is (out,), all at least float32.
+    """
+
+    A: Tensor
+    B: Tensor
+    bias: Tensor | None = None
+
+    @property
+    def rank(self) -> int:
+        """The number of rows of A; the product's rank is at most this."""
+        return self.A.shape[0]
+
+    def product(self) -> Tensor:
+        """The update as a matrix, (out, in)."""
+        with _full_precision(self.A.device.type):
+            return self.B @ self.A
+
+    def followed_by(self, later: "Factors") -> "Factors":
+        """The sum of two updates, of summed rank; never of more than min(out, in), so memory stays bounded."""
+        A, B = torch.cat([self.A, later.A]), torch.cat([self.B, later.B], dim=1)
+        bias = self.bias if later.bias is None else later.bias if self.bias is None else self.bias + later.bias
+        outputs, inputs = B.shape[0], A.shape[1]
+        if A.shape[0] > min(outputs, inputs):
+            product, identity = Factors(A, B).product(), torch.eye(min(outputs, inputs), dtype=A.dtype)
+            A, B = (product, identity) if outputs <= inputs else (identity, product)
+        return Factors(A, B, bias)
+
+    def is_finite(self) -> bool:
+        """Whether every entry is a number."""
+        parts = (self.A, self.B) if self.bias is None else (self.A, self.B, self.bias)
+        return all(bool(torch.isfinite(part).all()) for part in parts)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Factors":
+        """The same factors with ``function`` applied to each tensor."""
+        return Factors(function(self.A), function(self.B), None if self.bias is None else function(self.bias))
+
+
+class Target:
+    """A LoRA layer of PEFT in a chain.
+
+    The layer computes with ``original + past``, either merged into its weight or, stacked, with ``past`` as frozen
+    factors beside it. Merged, the weight is a pure function of the two, summed in float32 or better and cast once:
+    nothing drifts over many knots, a knot can be undone exactly, and a checkpoint needs the small factors only. The
+    original is copied to host memory at the first knot, in its own dtype; before that a chain costs what LoRA costs.
+    """
+
+    def __init__(self, name: str, layer: LoraLayer, adapter: str, fold: str) -> None:
+        self.name = name
+        self.layer = layer
+        self.adapter = adapter
+        self.stacked = fold == "stack"
+        self.past: Factors | None = None
+        self._original: Tensor | None = None
+        self._original_bias: Tensor | None = None
+        self._hook: RemovableHandle | None = None
+        self.check()
+
+    def check(self) -> None:
+        """Raise `ColaError` unless a knot in this layer can be exact."""
+        layer, base = self.layer, self.layer.get_base_layer()
+        if self.adapter in layer.lora_variant:
+            raise ColaError(
+                f"{self.name} uses a LoRA variant (such as DoRA), whose update is no product of two factors."
+            )
+        if self.adapter not in layer.lora_A or not isinstance(layer.lora_A[self.adapter], nn.Linear):
+            raise ColaError(f"{self.name} adapts a {type(base).__name__}, but a chain needs linear layers.")
+        if not self.stacked:
+            self.check_mergeable()
+
+    def check_mergeable(self) -> None:
+        """Raise `ColaError` unless an update can be added to the weight itself."""
+        layer, weight = self.layer, self.layer.get_base_layer().weight
+        if not isinstance(layer, LoraLinear) or not _is_plain(weight):
+            raise ColaError(
+                f"{self.name} has a quantised or sharded weight ({type(weight.data).__name__} of {weight.dtype}), "
+                "into which no knot merges exactly; use fold='stack'."
+            )
+        if hasattr(weight, "ds_id"):
+            raise ColaError(f"{self.name} is partitioned by ZeRO-3, where a knot cannot merge; use ZeRO-2 or less.")
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The link's own parameters, whose identity never changes."""
+        return [*self.layer.lora_A[self.adapter].parameters(), *self.layer.lora_B[self.adapter].parameters()]
+
+    @property
+    def rank(self) -> int:
+        """Rank of the current link."""
+        return self.layer.r[self.adapter]
+
+    @property
+    def fingerprint(self) -> int | None:
+        """A hash of the original weight; None over a quantised one."""
+        weight = self.layer.get_base_layer().weight if self._original is None else self._original
+        return int(torch.hash_tensor(weight.detach()).view(torch.int64)) if _is_plain(weight) else None
+
+    def link(self) -> Factors:
+        """The current link's factors on the host, copied."""
+        lora_A, lora_B = self.layer.lora_A[self.adapter], self.layer.lora_B[self.adapter]
+        link = Factors(lora_A.weight, lora_B.weight, lora_B.bias).map(_on_host)
+        scaling = self.layer.scaling[self.adapter]
+        return replace(link, B=link.B * scaling, bias=None if link.bias is None else link.bias * scaling)
+
+    def total(self) -> Factors:
+        """Past links and the current one."""
+        return self.link() if self.past is None else self.past.followed_by(self.link())
+
+    @torch.no_grad()
+    def fold(self, past: Factors | None) -> None:
+        """Make ``past`` the sum of the past links, and the layer compute with it.
+
+        Raises `ColaError` if the merged weight is not finite in the weight's dtype; the caller folds back.
+        """
+        if self.stacked:
+            self._stack(past)
+        else:
+            base = self.layer.get_base_layer()
+            weight, bias = self.merged(past)
+            if not bool(torch.isfinite(weight).all()):
+                raise ColaError(
+                    f"Merging into {self.name} overflows {weight.dtype}; use fold='stack' or a wider dtype."
+                )
+            base.weight.data.copy_(weight)
+            if bias is not None:
+                base.bias.data.copy_(bias)
+        self.past = past
+
+    def merged(self, update: Factors | None) -> tuple[Tensor, Tensor | None]:
+        """The original weight and bias plus an update: summed in float32 or better, cast once to their dtypes."""
+        self._remember_original()
+        base = self.layer.get_base_layer()
+        original, original_bias = self._original, self._original_bias
+        assert original is not None
+        if update is None:
+            return original, original_bias
+        update = update.map(lambda part: part.to(base.weight.device))
+        delta = update.product()
+        # GPT-2's Conv1D keeps its weight as (in, out).
+        delta = delta.T if getattr(self.layer, "fan_in_fan_out", False) else delta
+        weight = (original.to(delta) + delta).to(original.dtype)
+        bias = original_bias
+        if bias is not None and update.bias is not None:
+            bias = (bias.to(update.bias) + update.bias).to(bias.dtype)
+        return weight, bias
+
+    def _remember_original(self) -> None:
+        if self._original is None:
+            base = self.layer.get_base_layer()
+            self._original = base.weight.detach().to("cpu", copy=True)
+            if getattr(base, "bias", None) is not None and self.layer.lora_bias[self.adapter]:
+                self._original_bias = base.bias.detach().to("cpu", copy=True)
+
+    def check_rank(self, rank: int) -> None:
+        """Raise `ColaError` if the layer is too small for a link of this rank."""
+        outputs, inputs = self.layer.lora_B[self.adapter].out_features, self.layer.lora_A[self.adapter].in_features
+        if rank > min(outputs, inputs):
+            raise ColaError(f"Rank {rank} is more than {self.name} can hold, whose weight is {outputs} × {inputs}.")
+
+    def resize(self, rank: int) -> None:
+        """Give the link another rank; the parameters stay the same objects, their values are then undefined."""
+        layer, adapter = self.layer, self.adapter
+        lora_A, lora_B = layer.lora_A[adapter], layer.lora_B[adapter]
+        if lora_A.weight.shape[0] != rank:
+            _reshape(lora_A.weight, (rank, lora_A.in_features))
+            _reshape(lora_B.weight, (lora_B.out_features, rank))
+        lora_A.out_features = lora_B.in_features = layer.r[adapter] = rank
+        layer.scaling[adapter] = layer.lora_alpha[adapter] / (rank**0.5 if layer.use_rslora[adapter] else rank)
+
+    @torch.no_grad()
+    def restart(self, config: LoraConfig, first_A: Tensor | None) -> None:
+        """Initialize the link as PEFT does (B zero), with A from ``first_A``'s leading rows if it is given."""
+        self.layer.reset_lora_parameters(self.adapter, config.init_lora_weights)
+        if first_A is not None:
+            self.layer.lora_A[self.adapter].weight.copy_(first_A[: self.rank])
+        for parameter in self.parameters:
+            parameter.grad = None  # a gradient of the link that has just ended
+
+    def accept_rank_on_load(self, ranks: tuple[int, ...]) -> None:
+        """From now on, loading a state dict whose link has one of ``ranks`` resizes the parameters first."""
+
+        def accept(module: nn.Linear, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+            incoming = state.get(f"{prefix}weight")
+            if incoming is not None and incoming.shape != module.weight.shape and min(incoming.shape) in ranks:
+                _reshape(cast(nn.Parameter, module.weight), incoming.shape)
+
+        for factor in (self.layer.lora_A[self.adapter], self.layer.lora_B[self.adapter]):
+            factor.register_load_state_dict_pre_hook(accept)
+
+    def _stack(self, past: Factors | None) -> None:
+        """Let the base layer add ``past`` to its output. Buffers move with the model, and no state dict has them."""
+        base = self.layer.get_base_layer()
+        device = self.layer.lora_A[self.adapter].weight.device
+        for part, value in (("A", None), ("B", None), ("bias", None)) if past is None else vars(past).items():
+            base.register_buffer(f"past_{part}", None if value is None else value.to(device), persistent=False)
+        if past is not None and self._hook is None:
+            self._hook = base.register_forward_hook(_add_past)
+        elif past is None and self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+
+def targets_of(model: nn.Module, adapter: str, fold: str) -> list[Target]:
+    """Every layer that ``adapter`` adapts; raises `ColaError` if there is none, or if one shares its weight."""
+    targets = [
+        Target(name, module, adapter, fold)
+        for name, module in model.named_modules()
+        if isinstance(module, LoraLayer) and (adapter in module.lora_A or adapter in module.lora_embedding_A)
+    ]
+    if not targets:
+        raise ColaError(f"The adapter '{adapter}' matches no LoRA layer; expected a PEFT LoRA model that has it.")
+    if fold == "merge":
+        _refuse_tied(model, targets)
+    return targets
+
+
+def _add_past(base: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    past = linear(linear(inputs[0].to(base.past_A.dtype), base.past_A), base.past_B, base.past_bias)
+    return (output + past).to(output.dtype)
+
+
+def _refuse_tied(model: nn.Module, targets: list[Target]) -> None:
+    owners: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), []).append(name)
+    for target in targets:
+        names = owners[id(target.layer.get_base_layer().weight)]
+        if len(names) > 1:
+            raise ColaError(
+                f"The target {target.name} shares its weight with another module ({' and '.join(names)}), which "
+                "a merge would change too; leave it out of target_modules or use fold='stack'."
+            )
+
+
+def _is_plain(weight: Tensor) -> bool:
+    return weight.dtype in _MERGEABLE and type(weight.data) is Tensor
+
+
+def _on_host(part: Tensor) -> Tensor:
+    return part.detach().to("cpu", torch.promote_types(part.dtype, torch.float32), copy=True)
+
+
+def _reshape(parameter: nn.Parameter, shape: Sequence[int]) -> None:
+    # Assigning `.data` would leave an old graph's accumulator expecting the old shape.
+    new = nn.Parameter(parameter.new_zeros(shape), requires_grad=parameter.requires_grad)
+    torch.utils.swap_tensors(parameter, new)
+
+
+@contextmanager
+def _full_precision(device_type: str) -> Iterator[None]:
+    """No TF32 or autocast products, which many training scripts switch on."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device_type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

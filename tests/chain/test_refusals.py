@@ -1,0 +1,147 @@
+"""What a chain refuses, in one sentence, with model, optimizer and chain unharmed."""
+
+from typing import Any
+
+import pytest
+import torch
+from colarepro.chain import Chain, Schedule
+from colarepro.errors import ColaError
+from peft import LoraConfig, get_peft_model
+from torch.optim.lr_scheduler import ExponentialLR
+
+from tests.chain.models import adamw, base_model, chained, logits, peft_model, train
+
+
+def snapshot(model: Any, chain: Chain, optimizer: torch.optim.Optimizer) -> list[Any]:
+    tensors = [tensor.clone() for tensor in model.state_dict().values()]
+    tensors += [value.clone() for state in optimizer.state.values() for value in state.values()]
+    return [chain.link, *[tensor.nan_to_num(nan=12345.0) for tensor in tensors]]
+
+
+def assert_same(before: list[Any], after: list[Any]) -> None:
+    assert before[0] == after[0]
+    assert len(before) == len(after)
+    assert all(torch.equal(old, new) for old, new in zip(before[1:], after[1:], strict=True))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("fold", ["merge", "stack"])
+def test_a_delta_that_is_not_finite(value: float, fold: str) -> None:
+    model = peft_model()
+    chain, optimizer = chained(model, Schedule(length=3, fold=fold), 9)
+    train(model, None, optimizer, 2)
+    chain.tie()
+    train(model, None, optimizer, 2)
+    with torch.no_grad():
+        chain.targets[-1].parameters[1][0, 0] = value
+    before = snapshot(model, chain, optimizer)
+    with pytest.raises(ColaError, match=r"Link 1 of .*v_proj holds a NaN or an infinity"):
+        chain.tie()
+    assert_same(before, snapshot(model, chain, optimizer))
+
+
+def test_a_merge_that_overflows_half_precision() -> None:
+    model = peft_model(dtype=torch.float16)
+    chain, optimizer = chained(model, Schedule(length=2), 4)
+    with torch.no_grad():  # the last target overflows after the others have merged
+        for target in chain.targets:
+            target.parameters[1].fill_(0.1)
+        chain.targets[-1].parameters[1].fill_(1e6)
+    before = snapshot(model, chain, optimizer)
+    with pytest.raises(ColaError, match="overflows"):
+        chain.tie()
+    assert_same(before, snapshot(model, chain, optimizer))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_a_quantised_base(dtype: torch.dtype) -> None:
+    model = peft_model()
+    layer = model.base_model.model.model.layers[1].self_attn.v_proj
+    layer.base_layer.weight = torch.nn.Parameter(layer.base_layer.weight.detach().to(dtype), requires_grad=False)
+    with pytest.raises(ColaError, match=r"layers.1.self_attn.v_proj has a quantised .* use fold='stack'"):
+        chained(model, Schedule(length=2), 4)
+    chained(model, Schedule(length=2, fold="stack"), 4)
+
+
+def test_a_tied_target() -> None:
+    model = base_model("opt")
+    with pytest.warns(UserWarning, match="tie"):
+        wrapped = get_peft_model(model, LoraConfig(r=2, target_modules=["lm_head", "q_proj"]))
+    with pytest.raises(ColaError, match=r"lm_head shares its weight with another module .*embed_tokens"):
+        chained(wrapped, Schedule(length=2), 4)
+
+
+def test_targets_that_match_nothing() -> None:
+    with pytest.raises(ColaError, match="'other' matches no LoRA layer"):
+        Chain(peft_model(), Schedule(length=2), total_steps=4, adapter="other")
+
+
+def test_a_layer_that_is_not_linear() -> None:
+    wrapped = get_peft_model(base_model(), LoraConfig(r=2, target_modules=["embed_tokens"]))
+    with pytest.raises(ColaError, match="adapts a Embedding, but a chain needs linear layers"):
+        Chain(wrapped, Schedule(length=2), total_steps=4)
+
+
+def test_a_variant_that_is_no_product() -> None:
+    with pytest.raises(ColaError, match="DoRA"):
+        Chain(peft_model(use_dora=True), Schedule(length=2), total_steps=4)
+
+
+def test_an_initialization_that_changes_the_base() -> None:
+    with pytest.raises(ColaError, match="'pissa'; a link must start from zero"):
+        Chain(peft_model(init_lora_weights="pissa"), Schedule(length=2), total_steps=4)
+
+
+def test_an_optimizer_of_another_model() -> None:
+    with pytest.raises(ColaError, match="does not hold the adapter"):
+        Chain(peft_model(), Schedule(length=2), total_steps=4, optimizer=adamw(peft_model()))
+
+
+def test_knots_outside_training() -> None:
+    model = peft_model()
+    chain, optimizer = chained(model, Schedule(length=2), 4)
+    train(model, None, optimizer, 1)
+    before = logits(model)
+    model.eval()
+    with pytest.raises(ColaError, match="evaluation mode"):
+        chain.tie()
+    model.train()
+    model.merge_adapter()
+    with pytest.raises(ColaError, match="merged or disabled"):
+        chain.tie()
+    model.unmerge_adapter()
+    with model.disable_adapter(), pytest.raises(ColaError, match="merged or disabled"):
+        chain.tie()
+    torch.testing.assert_close(logits(model), before, rtol=1e-5, atol=1e-6)
+    chain.tie()
+    with pytest.raises(ColaError, match="2 links is on its last"):
+        chain.tie()
+
+
+def test_ranks_that_do_not_fit() -> None:
+    with pytest.raises(ColaError, match="Rank 17 is more than"):
+        Chain(peft_model(r=17), Schedule(length=2, ranks=(17, 4)), total_steps=4)
+    with pytest.raises(ColaError, match="has rank 4, but the first link wants 8"):
+        Chain(peft_model(), Schedule(length=2, ranks=(8, 4)), total_steps=4)
+    with pytest.raises(ColaError, match="only the first link's A"):
+        Chain(peft_model(), Schedule(length=2, ranks=(4, 8), initialization="same"), total_steps=4)
+    with pytest.raises(ColaError, match="without rank_pattern"):
+        Chain(peft_model(rank_pattern={"q_proj": 2}), Schedule(length=2, ranks=(4, 2)), total_steps=4)
+
+
+def test_a_scheduler_that_cannot_restart() -> None:
+    model = peft_model()
+    optimizer = adamw(model)
+    with pytest.raises(ColaError, match="not a ExponentialLR"):
+        Chain(
+            model,
+            Schedule(length=2, learning_rate="restart"),
+            total_steps=4,
+            optimizer=optimizer,
+            scheduler=ExponentialLR(optimizer, 0.9),
+        )
+
+
+def test_an_unknown_target_name() -> None:
+    with pytest.raises(ColaError, match="no target 'k_proj'"):
+        Chain(peft_model(), Schedule(length=2), total_steps=4).delta("k_proj")

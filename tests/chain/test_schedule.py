@@ -1,0 +1,69 @@
+from itertools import pairwise
+
+import pytest
+from colarepro.chain import Plan, Schedule
+from colarepro.errors import ColaError
+
+
+def test_equal_parts_differ_by_at_most_one_step() -> None:
+    for total in (7, 10, 625):
+        for length in (1, 2, 3, 6):
+            plan = Schedule(length=length).resolve(total)
+            edges = (0, *plan.knots, total)
+            lengths = [later - earlier for earlier, later in pairwise(edges)]
+            assert len(lengths) == length
+            assert sum(lengths) == total
+            assert max(lengths) - min(lengths) <= 1
+
+
+def test_epochs_become_steps() -> None:
+    # The paper's rank step-down: five epochs of 125 steps, knot after the third.
+    plan = Schedule(knot_epochs=(3,), ranks=(8, 2)).resolve(625, steps_per_epoch=125)
+    assert plan == Plan(625, (375,), (8, 2))
+
+
+def test_link_changes_after_the_knot_step() -> None:
+    plan = Schedule(knot_steps=(3, 5)).resolve(8)
+    assert [plan.link_at(step) for step in range(8)] == [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+def test_restart_runs_each_link_through_the_whole_schedule() -> None:
+    plan = Schedule(knot_steps=(2,)).resolve(10)
+    assert [plan.squeezed(step) for step in (0, 1, 2, 6, 10)] == [0, 5, 0, 5, 10]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "total", "message"),
+    [
+        ({"length": 5}, 4, "5 links needs as many steps"),
+        ({"knot_steps": (4,)}, 4, "inside the run, from 1 to 3"),  # a last link of no steps
+        ({"knot_steps": (0,)}, 4, "inside the run"),
+        ({"knot_steps": (9,)}, 4, "step 9"),
+        ({"knot_steps": (3, 2)}, 4, "to increase"),
+        ({"knot_epochs": (0.3, 0.4)}, 10, "to increase"),  # both round to one step
+        ({"knot_epochs": (5,)}, 10, "inside the run"),
+    ],
+)
+def test_knots_outside_the_run_are_refused(schedule: dict, total: int, message: str) -> None:
+    with pytest.raises(ColaError, match=message):
+        Schedule(**schedule).resolve(total, steps_per_epoch=5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ({}, "exactly one"),
+        ({"length": 2, "knot_steps": (1,)}, "exactly one"),
+        ({"length": 0}, "chain length is 0"),
+        ({"length": 2, "ranks": (8,)}, "1 ranks were given for 2 links"),
+        ({"length": 2, "ranks": (8, 0)}, "1 or more"),
+    ],
+)
+def test_contradictory_schedules_are_refused(schedule: dict, message: str) -> None:
+    with pytest.raises(ColaError, match=message):
+        Schedule(**schedule)
+
+
+def test_epoch_knots_need_the_epoch_length() -> None:
+    with pytest.raises(ColaError, match="unknown"):
+        Schedule(knot_epochs=(1,)).resolve(10)
