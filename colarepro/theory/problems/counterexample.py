@@ -1,0 +1,54 @@
+"""The 3 x 3 quadratic that RAC-LoRA (arXiv 2410.08305, Section 3) holds against LoRA and COLA."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colarepro.theory.problem import Problem
+
+
+class Counterexample(Problem):
+    """loss(W) = sum of M * W^2 + W over the nine entries, with M = 10 at the first entry and 1 elsewhere.
+
+    Started at zero. ``smoothness`` is 20; the optimum W = -1 / (2 M) has rank 2, so one link of rank 1
+    cannot hold it. There is no test split: ``test_loss`` is NaN.
+    """
+
+    name = "counterexample"
+    smoothness = 20.0
+
+    def __init__(self) -> None:
+        self.start = torch.zeros(3, 3, dtype=torch.float64)
+        self._weights = torch.ones_like(self.start)
+        self._weights[0, 0] = 10
+        self._optimum = -0.5 / self._weights
+        self.best_value = -float((0.25 / self._weights).sum())
+
+    def loss(self, weight: Tensor) -> float:
+        return self.best_value + self.excess(weight)
+
+    def excess(self, weight: Tensor) -> float:
+        return self.curvature(weight - self._optimum) / 2
+
+    def gradient(self, weight: Tensor) -> Tensor:
+        return 2 * self._weights * (weight - self._optimum)
+
+    def curvature(self, direction: Tensor) -> float:
+        return float(2 * (self._weights * direction.square()).sum())
+
+    def test_loss(self, weight: Tensor) -> float:
+        return float("nan")
+
+
+@dataclass(frozen=True)
+class CounterexampleSpec:
+    """The same problem for every seed; only the methods' draws differ."""
+
+    def config(self) -> dict[str, Any]:
+        return {"name": Counterexample.name, **dataclasses.asdict(self)}
+
+    def draw(self, seed: int) -> Counterexample:
+        return Counterexample()
