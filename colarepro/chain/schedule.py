@@ -10,9 +10,10 @@ from colarepro.errors import ColaError
 
 @dataclass(frozen=True)
 class Schedule:
-    """A chain as its user describes it. Give exactly one of ``length``, ``knot_steps`` and ``knot_epochs``.
+    """A chain as its user describes it: by one of ``length``, ``knot_steps`` and ``knot_epochs``.
 
-    The paper (arXiv 2401.04151, Algorithm 1) leaves two choices open; both readings are here.
+    With none of them there are two links and the knot comes after three fifths of the run, where the paper's only
+    stated knot lies (epoch 3 of 5). The paper (arXiv 2401.04151, Algorithm 1) leaves two choices open; both readings are here.
 
     * ``initialization``: Algorithm 1 prints "A_t = A_0", the text draws a new Gaussian A. The default is the fresh
       draw: with the same A every point where the gradient vanishes on A's row space stops the whole chain.
@@ -40,8 +41,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         given = [self.length is not None, bool(self.knot_steps), bool(self.knot_epochs)]
-        if sum(given) != 1:
-            raise ColaError(f"A schedule needs exactly one of length, knot_steps and knot_epochs, got {sum(given)}.")
+        if sum(given) > 1:
+            raise ColaError(f"A schedule takes one of length, knot_steps and knot_epochs, but {sum(given)} were given.")
         if self.length is not None and self.length < 1:
             raise ColaError(f"The chain length is {self.length}; expected 1 (plain LoRA) or more links.")
         links = self.links
@@ -53,7 +54,7 @@ class Schedule:
     @property
     def links(self) -> int:
         """Number of links."""
-        return self.length or len(self.knot_steps or self.knot_epochs) + 1
+        return self.length or len(self.knot_steps or self.knot_epochs or (0,)) + 1
 
     def resolve(self, total_steps: int, steps_per_epoch: int | None = None) -> "Plan":
         """The plan for a run of ``total_steps`` optimizer steps.
@@ -70,7 +71,7 @@ class Schedule:
                 raise ColaError("Knots are given in epochs, but the number of steps in an epoch is unknown here.")
             knots = tuple(round(epoch * steps_per_epoch) for epoch in self.knot_epochs)
         else:
-            knots = self.knot_steps
+            knots = self.knot_steps or (round(0.6 * total_steps),)
         for knot in knots:
             if not 0 < knot < total_steps:
                 raise ColaError(

@@ -9,24 +9,12 @@ import platform
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from colarepro import __version__
 from colarepro.errors import ColaError
 
 Curve = list[Any]  # numbers, or one list of numbers a seed
-
-
-class Environment(TypedDict):
-    """What made a record: versions, commit and hardware."""
-
-    colarepro: str
-    commit: str
-    python: str
-    torch: str
-    transformers: str
-    peft: str
-    device: str
 
 
 @dataclass(frozen=True)
@@ -94,19 +82,21 @@ def _commit() -> str:
         return ""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False).stdout
+        return subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=False
+        ).stdout.strip()
 
-    return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--", "colarepro").strip() else "")
+    return git("rev-parse", "--verify", "HEAD") + ("+" if git("status", "--porcelain", "--", "colarepro") else "")
 
 
-def environment(device: str) -> Environment:
+def environment(device: str) -> dict[str, str]:
     """Versions, commit and hardware of this process; ``device`` as torch names it, such as ``cuda:0``."""
     import peft
     import torch
     import transformers
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    return Environment(
+    return dict(
         colarepro=__version__,
         commit=_commit(),
         python=platform.python_version(),

@@ -22,6 +22,11 @@ def test_epochs_become_steps() -> None:
     assert plan == Plan(625, (375,), (8, 2))
 
 
+def test_the_default_is_the_papers_one_stated_knot() -> None:
+    assert Schedule().resolve(625) == Schedule(knot_epochs=(3,)).resolve(625, steps_per_epoch=125)
+    assert Schedule().links == 2
+
+
 def test_link_changes_after_the_knot_step() -> None:
     plan = Schedule(knot_steps=(3, 5)).resolve(8)
     assert [plan.link_at(step) for step in range(8)] == [0, 0, 0, 1, 1, 2, 2, 2]
@@ -52,8 +57,7 @@ def test_knots_outside_the_run_are_refused(schedule: dict, total: int, message: 
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        ({}, "exactly one"),
-        ({"length": 2, "knot_steps": (1,)}, "exactly one"),
+        ({"length": 2, "knot_steps": (1,)}, "takes one of length, knot_steps and knot_epochs, but 2"),
         ({"length": 0}, "chain length is 0"),
         ({"length": 2, "ranks": (8,)}, "1 ranks were given for 2 links"),
         ({"length": 2, "ranks": (8, 0)}, "1 or more"),

@@ -1,0 +1,59 @@
+"""Everything that a fine-tuning run is asked."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from colarepro.chain import Schedule
+from colarepro.methods import Adapter
+from colarepro.tasks import Protocol
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One fine-tuning run. Defaults are the paper's protocol (arXiv 2401.04151, section 5) on MeZO's draw."""
+
+    task: str
+    """sst2, wsc, cb, wic, boolq, multirc, rte, or the path of a task's YAML file."""
+    method: str = "cola"
+    """full, lora or cola."""
+    model: str = "smollm2-135m"
+    """smollm2-135m, tiny, a folder, or a hub id such as facebook/opt-1.3b."""
+    data_dir: Path | None = None
+    """Folder with the tasks in the official layout; without it they come from the hub."""
+    learning_rate: float = 5e-4
+    """Peak learning rate of AdamW. The paper's grid: 1e-3, 8e-4, 5e-4, 1e-4, 5e-5."""
+    epochs: int = 5
+    batch_size: int = 8
+    """Examples in one optimizer step."""
+    seed: int = 0
+    """Of initialization, data order and dropout."""
+    data_seed: int = 0
+    """Of the draw of train, dev and test examples."""
+    protocol: Protocol = "paper"
+    """How examples are drawn; see colarepro/tasks/protocol.py."""
+    train_examples: int = 1000
+    dev_examples: int = 500
+    test_examples: int = 1000
+    max_length: int = 2048
+    """Tokens; longer prompts lose their beginning."""
+    max_steps: int | None = None
+    """Stop after so many optimizer steps instead of after the epochs."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the frozen weights and of the arithmetic; adapters are float32 always."""
+    adapter: Adapter = field(default_factory=Adapter)
+    chain: Schedule = field(default_factory=Schedule)
+
+    def question(self) -> dict[str, Any]:
+        """The configuration as a record keeps it: JSON-plain, and without what a method does not use or a machine
+        decides (where the data lies)."""
+        asked = dataclasses.asdict(self)
+        del asked["data_dir"]
+        asked["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
+        asked["task"] = Path(self.task).stem
+        if self.method == "full":
+            del asked["adapter"]
+        if self.method != "cola":
+            del asked["chain"]
+        return asked

@@ -1,0 +1,75 @@
+"""The Trainer of transformers, with the loss of a classification by verbalizers."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from colarepro.runs.candidates import candidate_batch, candidate_scores
+from colarepro.tasks import Encoded
+
+
+def rows(encoded: Encoded) -> list[dict[str, Any]]:
+    """Examples as a Trainer's data set."""
+    return [{"prompt": prompt, "label": label} for prompt, label in zip(encoded.prompts, encoded.labels, strict=True)]
+
+
+class CandidateTrainer(Trainer):
+    """Cross-entropy over the candidates' scores (MeZO's classification loss); predictions are (examples, candidates).
+
+    ``tokens`` and ``padding`` count what training has fed to the model so far.
+    """
+
+    def __init__(self, *, candidates: list[list[int]], pad: int, **settings: Any) -> None:
+        self.candidates = candidates
+        self.pad = pad
+        self.tokens = self.padding = 0
+        super().__init__(data_collator=self._collate, **settings)
+        self.model_accepts_loss_kwargs = False  # our loss is a mean over the batch
+
+    def _collate(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        batch = candidate_batch([example["prompt"] for example in examples], self.candidates, self.pad)
+        return batch | {"labels": torch.tensor([example["label"] for example in examples])}
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
+        batch = {key: value for key, value in inputs.items() if key != "labels"}
+        if model.training:
+            real = int(batch["attention_mask"].sum())
+            self.tokens += real
+            self.padding += batch["attention_mask"].numel() - real
+        scores = candidate_scores(model, batch, self.candidates)
+        loss = cross_entropy(scores, inputs["labels"])
+        return (loss, scores) if return_outputs else loss
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, scores = self.compute_loss(model, inputs, return_outputs=True)
+        return loss, scores, inputs["labels"]
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        return 0  # transformers' estimate is that of full training; ours is computed from the token counts
+
+
+class QuietProgress(ProgressCallback):
+    """The Trainer's progress bar without a line for every logged step."""
+
+    def on_log(self, *_: Any, **__: Any) -> None: ...
+
+
+class StopOnDivergence(TrainerCallback):
+    """End training as soon as a loss is not finite."""
+
+    diverged_at: int | None = None
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
+    ) -> None:
+        if not math.isfinite(logs.get("loss", 0.0)):
+            self.diverged_at = state.global_step
+            control.should_training_stop = True
