@@ -1,0 +1,69 @@
+"""The draw: which examples a run trains on, chooses by, and is judged on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from colarepro.errors import ColaError
+from colarepro.tasks.examples import Example, load_examples
+from colarepro.tasks.task import Task
+
+Protocol = Literal["paper", "mezo"]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three drawn sets; ``dev`` comes from the train split, ``test`` from the validation split."""
+
+    train: list[Example]
+    dev: list[Example]
+    test: list[Example]
+
+
+def draw(
+    task: Task,
+    data_dir: Path | str | None = None,
+    seed: int = 0,
+    protocol: Protocol = "paper",
+    train: int = 1000,
+    dev: int = 500,
+    test: int = 1000,
+) -> Splits:
+    """Draw at most ``train``, ``dev`` and ``test`` examples; the seed decides all three sets.
+
+    ``mezo`` is MeZO's draw as its code has it (princeton-nlp/MeZO, ``sample_subset`` in ``tasks.py``): one NumPy
+    permutation of the train split, cut to ``train + dev`` rows or what there is; dev is the last ``dev`` of them.
+    Test is a permutation of the validation split under the same seed, cut to ``test``. Its script gives CB 100
+    dev rows. Followed to the letter, WSC (554 rows) trains on 54 examples and CB (250) on 150.
+
+    ``paper`` differs in one thing: where the train split has fewer than ``train + dev`` rows, dev takes what
+    training leaves, or a fifth of the rows if that is more. Choosing among a few learning rates needs fewer
+    rows than learning does: WSC trains on 444 and CB on 200. Larger tasks get the very sets of ``mezo``.
+
+    Raises `ColaError` for a count below 1, an unknown protocol, or if nothing remains to train on.
+    """
+    if protocol not in ("paper", "mezo"):
+        raise ColaError(f"Unknown protocol {protocol!r}; known are paper and mezo.")
+    for name, count in (("train", train), ("dev", dev), ("test", test)):
+        if count < 1:
+            raise ColaError(f"The number of {name} examples must be 1 or more, not {count}.")
+    if not 0 <= seed < 2**32:
+        raise ColaError(f"The seed of a draw must lie between 0 and 2**32 - 1, not {seed}.")
+    pool = load_examples(task, "train", data_dir)
+    if protocol == "mezo":
+        dev = min(dev, task.mezo_dev or dev)
+    elif train + dev > len(pool):
+        dev = min(dev, max(len(pool) // 5, len(pool) - train))
+
+    drawn = _permuted(pool, seed)[: train + dev]
+    if dev < 1 or len(drawn) <= dev:
+        raise ColaError(f"Task {task.name} has {len(pool)} train rows: {dev} for dev leave none to train on.")
+    held = _permuted(load_examples(task, "validation", data_dir), seed)[:test]
+    return Splits(train=drawn[:-dev], dev=drawn[-dev:], test=held)
+
+
+def _permuted(examples: list[Example], seed: int) -> list[Example]:
+    """NumPy's legacy generator, freshly seeded, since that is what MeZO's draws come from."""
+    return [examples[i] for i in np.random.RandomState(seed).permutation(len(examples))]
