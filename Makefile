@@ -8,7 +8,7 @@ figures: $(READY)
 	$(BIN)/python -m colarepro.figures all
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -13,7 +13,9 @@ class Schedule:
     """A chain as its user describes it: by one of ``length``, ``knot_steps`` and ``knot_epochs``.
 
     With none of them there are two links and the knot comes after three fifths of the run, where the paper's only
-    stated knot lies (epoch 3 of 5). The paper (arXiv 2401.04151, Algorithm 1) leaves two choices open; both readings are here.
+    stated knot lies (epoch 3 of 5).
+
+    The paper (arXiv 2401.04151, Algorithm 1) leaves two choices open; both readings are here.
 
     * ``initialization``: Algorithm 1 prints "A_t = A_0", the text draws a new Gaussian A. The default is the fresh
       draw: with the same A every point where the gradient vanishes on A's row space stops the whole chain.

@@ -26,7 +26,7 @@ class Adapter:
     by default, uniformly by Kaiming's rule, with which the learning-rate grid makes sense."""
 
     def attach(self, model: Any, rank: int | None = None) -> Any:
-        """``model`` as a PEFT model with this adapter in float32; raises `ColaError` if no layer is named as a target."""
+        """``model`` as a PEFT model with this adapter in float32; raises `ColaError` if no layer fits."""
         rank = self.rank if rank is None else rank
         if rank < 1:
             raise ColaError(f"The adapter's rank is {rank}; expected 1 or more.")

@@ -96,12 +96,12 @@ def environment(device: str) -> dict[str, str]:
     import transformers
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    return dict(
-        colarepro=__version__,
-        commit=_commit(),
-        python=platform.python_version(),
-        torch=torch.__version__,
-        transformers=transformers.__version__,
-        peft=peft.__version__,
-        device=f"{device} ({name})",
-    )
+    return {
+        "colarepro": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "device": f"{device} ({name})",
+    }

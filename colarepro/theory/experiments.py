@@ -10,13 +10,12 @@ import torch
 from rich.progress import track
 
 from colarepro.errors import ColaError
-from colarepro.results import Record, Store, environment
+from colarepro.results import Record, Store, environment, mean_interval
 from colarepro.theory.bounds import BEST, PRINTED, PROVED, cola_average_gap, jaggi_excess, nuclear_ball_diameter
 from colarepro.theory.method import Method, Solution, minimize
 from colarepro.theory.methods import AdamW, Cola, Descent, FrankWolfe, Full, Lora
 from colarepro.theory.problem import Problem
 from colarepro.theory.problems import FactorizationSpec, RegressionSpec
-from colarepro.theory.statistics import mean_interval
 from colarepro.theory.trace import Status
 
 Spec = RegressionSpec | FactorizationSpec

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from colarepro.errors import ColaError, exit_cleanly
-from colarepro.results import Record, Store
+from colarepro.results import Record, Store, mean_interval
 from colarepro.theory import experiments, synthetic
 from colarepro.theory.experiments import Settings, run_all
-from colarepro.theory.statistics import mean_interval
 from colarepro.theory.table import tables
 from rich.console import Console
 from scipy import stats

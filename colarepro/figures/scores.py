@@ -1,0 +1,97 @@
+"""Test accuracy of the language models by task and method."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from colarepro.figures.figure import Figure
+from colarepro.figures.style import COLOURS, MARKERS, REFERENCE, WIDTH, letter
+from colarepro.results import Record, mean_interval
+
+
+def table(records: Sequence[Record]) -> pd.DataFrame:
+    """Mean test accuracy with its 95 % interval over seeds, by model, task and method."""
+    runs: dict[tuple[str, str, str, float], list[Record]] = {}
+    for record in records:
+        if record.status == "done":
+            config = record.config
+            key = (config["model"], config["task"], config["method"], config["learning_rate"])
+            runs.setdefault(key, []).append(record)
+    rows = []
+    for (model, task, method, learning_rate), group in sorted(runs.items()):
+        accuracy = mean_interval([record.scores["test_accuracy"] for record in group])
+        rows.append(
+            {
+                "model": model,
+                "task": task,
+                "method": method,
+                "learning_rate": learning_rate,
+                "seeds": accuracy.count,
+                "accuracy": accuracy.mean,
+                "low": accuracy.low,
+                "high": accuracy.high,
+                "majority": sum(record.scores["test_majority"] for record in group) / len(group),
+                "test_examples": len(group[0].predictions["test"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def draw(frame: pd.DataFrame) -> Canvas:
+    models = list(dict.fromkeys(frame["model"]))
+    methods = [method for method in ("full", "lora", "cola") if method in set(frame["method"])]
+    canvas, panels = plt.subplots(len(models), 1, figsize=(WIDTH, 0.5 + 2.3 * len(models)), squeeze=False)
+    for number, (axes, model) in enumerate(zip(panels[:, 0], models, strict=True)):
+        of_model = frame[frame["model"] == model]
+        tasks = sorted(of_model["task"].unique())
+        place = {task: float(position) for position, task in enumerate(tasks)}
+        for index, method in enumerate(methods):
+            rows = of_model[of_model["method"] == method]
+            if rows.empty:
+                continue
+            axes.errorbar(
+                [place[task] + 0.18 * (index - (len(methods) - 1) / 2) for task in rows["task"]],
+                100 * rows["accuracy"],
+                yerr=100 * (rows["high"] - rows["accuracy"]).fillna(0),
+                linestyle="none",
+                marker=MARKERS[index],
+                color=COLOURS[index],
+                capsize=2,
+                label=method,
+            )
+        for task, share in of_model.groupby("task")["majority"].mean().items():
+            axes.hlines(100 * share, place[str(task)] - 0.4, place[str(task)] + 0.4, color=REFERENCE, linestyle="--")
+        axes.set(ylabel="test accuracy (%)", xticks=range(len(tasks)), xticklabels=tasks)
+        axes.set_xlim(-0.6, len(tasks) - 0.4)
+        axes.grid(visible=False, axis="x")
+        seeds = sorted(of_model["seeds"].unique())
+        letter(axes, number, f"{model}, {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''} a point")
+    panels[-1, 0].plot([], [], "--", color=REFERENCE, label="majority class")
+    handles = {
+        label: handle for axes in panels[:, 0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    canvas.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+    return canvas
+
+
+def caption(frame: pd.DataFrame) -> str:
+    parts = []
+    for model, rows in frame.groupby("model", sort=False):
+        rates = ", ".join(
+            f"{method} {'/'.join(f'{rate:g}' for rate in sorted(of_method['learning_rate'].unique()))}"
+            for method, of_method in rows.groupby("method")
+        )
+        data = "the miniature tasks" if model == "tiny" else "the real tasks"
+        parts.append(
+            f"{model} on {data} (learning rates {rates}; {rows['seeds'].min()} to {rows['seeds'].max()} seeds)"
+        )
+    return (
+        f"Test accuracy by task and method: {'; '.join(parts)}. Markers are means over seeds, bars 95 % Student "
+        "intervals (none for a single seed), dashes the majority class. The learning rates were not tuned for each "
+        "task and method, so this shows that the runs work and does not rank the methods."
+    )
+
+
+SCORES = Figure("scores", "Language-model scores", "llm", table, draw, caption)

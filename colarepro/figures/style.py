@@ -1,0 +1,49 @@
+"""How figures look: legible at column width, in print and in greyscale."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+
+WIDTH = 6.75
+"""Inches, a full text width."""
+COLOURS = sns.color_palette("colorblind", 10).as_hex()
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 3)), (0, (1, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "///", "...", "xx", "\\\\\\", "++")
+REFERENCE = "0.35"
+"""Grey of bounds, majority lines and other things that are not measured runs."""
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib settings of every figure, without a display."""
+    settings: dict[Any, Any] = {
+        "axes.grid": True,
+        "axes.labelsize": 8,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 8.5,
+        "figure.constrained_layout.use": True,
+        "font.size": 8,
+        "grid.alpha": 0.3,
+        "legend.fontsize": 7,
+        "legend.frameon": False,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4,
+        "pdf.fonttype": 42,
+        "savefig.dpi": 200,
+        "svg.hashsalt": "colarepro",
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def letter(axes: Axes, index: int, title: str) -> None:
+    """Title of a panel, with its letter."""
+    axes.set_title(f"({'abcdefghij'[index]}) {title}", loc="left")

@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from colarepro.errors import ColaError
+from colarepro.files import written_aside
+from colarepro.results import Record, Store
+
+
+def record(**config: object) -> Record:
+    return Record(kind="llm", config={"task": "rte", **config}, scores={"accuracy": 0.5})
+
+
+def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put(record(seed=1))
+    assert store.get("llm", {"task": "rte", "seed": 1}) == record(seed=1)
+    assert list(store) == [record(seed=1)]
+
+
+def test_the_identity_is_the_question_and_not_the_answer() -> None:
+    first, second = record(seed=1), Record("llm", {"seed": 1, "task": "rte"}, status="failed", reason="x")
+    assert first.identity == second.identity
+    assert first.identity != record(seed=2).identity
+    assert first.identity != Record("theory", first.config).identity
+    assert record(ranks=(8, 2)).identity == record(ranks=[8, 2]).identity  # JSON knows no tuples
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
+    path = Store(tmp_path).put(Record("theory", {}, curves={"excess": [1.0, float("nan")]}))
+    assert json.loads(path.read_text())["curves"]["excess"] == [1.0, None]
+
+
+def test_half_a_record_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.put(record())
+    path.write_text(path.read_text()[:40])
+    with pytest.raises(ColaError, match=f"{path.name} is not a whole record"):
+        list(store)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "figure.csv"
+    path.write_text("old")
+
+    def half_written() -> None:
+        with written_aside(path) as aside:
+            aside.write_text("ne")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_written()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,23 @@
+"""A data folder and an untrained tiny model, so that runs take a second."""
+
+from pathlib import Path
+
+import pytest
+
+from colarepro.models import tiny
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of the tiny model before its pre-training."""
+    folder = tmp_path_factory.mktemp("untrained")
+    tokenizer = tiny.build_tokenizer(["Anna Boris lamp chair bought found Yes No Maybe Does this mean that is true or"])
+    tiny.untrained(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def miniature() -> Path:
+    """The committed miniature tasks."""
+    return Path(__file__).parents[2] / "data" / "miniature"

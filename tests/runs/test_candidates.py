@@ -1,0 +1,39 @@
+"""The loss by verbalizers against a computation with one sequence at a time and no padding."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from colarepro.runs.candidates import candidate_batch, candidate_scores
+from tests.chain.models import base_model
+
+PROMPTS = [[2, 7, 9], [2, 5], [2, 8, 30, 11, 6]]
+LABELS = torch.tensor([1, 0, 1])
+
+
+def one_by_one(model: PreTrainedModel, candidates: list[list[int]]) -> torch.Tensor:
+    """Mean log-probability of each candidate's tokens, from the full vocabulary at every position."""
+    rows = []
+    for prompt in PROMPTS:
+        scores = []
+        for candidate in candidates:
+            logits = model(input_ids=torch.tensor([prompt + candidate])).logits[0].log_softmax(-1)
+            positions = range(len(prompt) - 1, len(prompt) + len(candidate) - 1)
+            scores.append(torch.stack([logits[p, token] for p, token in zip(positions, candidate, strict=True)]).mean())
+        rows.append(torch.stack(scores))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("family", ["opt", "llama", "gpt2"])
+@pytest.mark.parametrize("candidates", [[[3], [4]], [[3, 5], [4]], [[3, 5, 6], [4, 1, 2]]], ids=str)
+def test_loss_and_gradient_equal_the_full_computation(family: str, candidates: list[list[int]]) -> None:
+    model = base_model(family).eval()
+    losses, gradients = [], []
+    batch = candidate_batch(PROMPTS, candidates, pad=1)
+    for scores in (candidate_scores(model, batch, candidates), one_by_one(model, candidates)):
+        loss = cross_entropy(scores, LABELS)
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]))
+        losses.append(loss.detach())
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=1e-6)
+    assert (gradients[0] - gradients[1]).norm() < 1e-5 * gradients[1].norm()

@@ -1,0 +1,113 @@
+"""One run, from configuration to record."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colarepro.chain import Schedule
+from colarepro.errors import ColaError
+from colarepro.methods import Adapter
+from colarepro.results import Record
+from colarepro.runs import RunConfig, finetune
+
+
+@pytest.fixture
+def config(untrained: str, miniature: Path) -> RunConfig:
+    return RunConfig(
+        task="rte",
+        model=untrained,
+        data_dir=miniature,
+        epochs=2,
+        train_examples=24,
+        dev_examples=16,
+        test_examples=20,
+        learning_rate=1e-2,
+    )
+
+
+def comparable(record: Record) -> dict[str, Any]:
+    """All of a record that must not depend on the machine's pace."""
+    fields = dataclasses.asdict(record)
+    fields["costs"] = {name: value for name, value in record.costs.items() if "seconds" not in name and name != "peak_bytes"}
+    return fields
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "cola"])
+def test_a_run_leaves_a_whole_record(config: RunConfig, method: str) -> None:
+    record = finetune(dataclasses.replace(config, method=method), progress=False)
+    assert record.status == "done"
+    assert record.curves["step"] == [1, 2, 3, 4, 5, 6]
+    assert record.curves["dev_step"] == [3, 6]
+    assert record.curves["knots"] == ([4] if method == "cola" else [])  # three fifths of six steps
+    hits = [p == t for p, t in zip(record.predictions["test"], record.predictions["test_labels"], strict=True)]
+    assert record.scores["test_accuracy"] == sum(hits) / 20
+    assert record.scores["dev_loss"] == min(record.curves["dev_loss"])
+    assert record.costs["parameters_trained"] == (
+        record.costs["parameters"] if method == "full" else 3 * 2 * 8 * (96 + 96)
+    )
+    assert str(config.data_dir) not in record.to_json()
+    assert config.model not in record.to_json()
+
+
+def test_the_same_question_has_the_same_answer(config: RunConfig) -> None:
+    config = dataclasses.replace(config, adapter=Adapter(dropout=0.2))
+    first, second = (finetune(config, progress=False) for _ in range(2))
+    assert comparable(first) == comparable(second)
+
+
+def test_cola_is_lora_until_the_knot(config: RunConfig) -> None:
+    """Same draws, same data order: the chain moves no random number of the run."""
+    chain = dataclasses.replace(config, method="cola", chain=Schedule(knot_steps=(4,)))
+    cola, lora = finetune(chain, progress=False), finetune(dataclasses.replace(config, method="lora"), progress=False)
+    assert cola.curves["loss"][:5] == lora.curves["loss"][:5]  # the new link starts at zero, so step 5 too
+    assert cola.curves["loss"][5] != lora.curves["loss"][5]
+
+
+def test_a_chain_whose_best_epoch_is_before_the_knot_is_judged_there(config: RunConfig) -> None:
+    """Predictions come from the best epoch's function, past links included."""
+    config = dataclasses.replace(config, method="cola", learning_rate=0.3, chain=Schedule(knot_steps=(4,)))
+    record = finetune(config, progress=False)
+    assert record.scores["best_step"] == 3 < record.curves["knots"][0]
+    lora = finetune(dataclasses.replace(config, method="lora", learning_rate=0.3), progress=False)
+    assert record.scores["dev_loss"] == lora.scores["dev_loss"]
+    assert lora.scores["best_step"] == 3
+    assert record.predictions == lora.predictions
+
+
+def test_flops_by_formula(config: RunConfig) -> None:
+    """4 a token and frozen weight of a product, 6 where it is trained: 3 layers of 12 · 96² and the adapters."""
+    record = finetune(dataclasses.replace(config, method="lora"), progress=False)
+    fed = record.costs["tokens"] / (1 - record.costs["padding_share"])
+    base, adapters = 3 * 12 * 96**2, 3 * 2 * 8 * (96 + 96)
+    assert record.costs["flops_train"] == pytest.approx(fed * (4 * base + 6 * adapters))
+
+
+def test_divergence_is_a_record(config: RunConfig) -> None:
+    record = finetune(dataclasses.replace(config, method="full", learning_rate=1e38), progress=False)
+    assert record.status == "diverged"
+    assert "not finite" in record.reason
+    assert record.scores == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "rtee"}, "Unknown task 'rtee'"),
+        ({"method": "loraa"}, "Unknown method 'loraa'; expected one of full, lora, cola"),
+        ({"model": "no/such-model"}, "The model 'no/such-model' could not be loaded"),
+        ({"data_dir": Path("nowhere")}, "nowhere/RTE/train.jsonl"),
+        ({"learning_rate": 0.0}, "learning rate is 0.0; expected a positive number"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"chain": Schedule(knot_epochs=(2,))}, "step 6; expected one inside the run, from 1 to 5"),
+        ({"adapter": Adapter(targets=("query",))}, "No layer of OPTForCausalLM is named query"),
+        ({"adapter": Adapter(rank=0)}, "rank is 0; expected 1 or more"),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    config: RunConfig, change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ColaError, match=message):
+        finetune(dataclasses.replace(config, **change), progress=False)
