@@ -3,17 +3,14 @@
 from pathlib import Path
 
 import pytest
-
 from colarepro.models import tiny
 
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of the tiny model before its pre-training."""
+    """Folder of the tiny model after two steps of its pre-training."""
     folder = tmp_path_factory.mktemp("untrained")
-    tokenizer = tiny.build_tokenizer(["Anna Boris lamp chair bought found Yes No Maybe Does this mean that is true or"])
-    tiny.untrained(tokenizer).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tiny.build(folder, steps=2)
     return str(folder)
 
 

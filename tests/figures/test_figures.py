@@ -1,0 +1,123 @@
+"""Figures from records: what is drawn is what the records say, and nothing half-written stays."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from colarepro.errors import ColaError
+from colarepro.figures import FIGURES, figure
+from colarepro.figures.index import write_index
+from colarepro.results import Record, Store
+from colarepro.theory.experiments import Settings, run_all
+
+
+def llm_record(method: str, seed: int, accuracy: float, task: str = "rte") -> Record:
+    return Record(
+        kind="llm",
+        config={"model": "tiny", "task": task, "method": method, "learning_rate": 1e-3, "seed": seed},
+        scores={"test_accuracy": accuracy, "test_majority": 0.5},
+        curves={
+            "step": list(range(1, 61)),
+            "loss": [float(60 - step) for step in range(60)],
+            "knots": [36] if method == "cola" else [],
+        },
+        predictions={"test": [0, 1], "test_labels": [0, 1]},
+        costs={
+            "parameters_trained": 10.0,
+            "flops_train": 4e6,
+            "tokens": 900.0,
+            "padding_share": 0.1,
+            "seconds_train": 2.0,
+        },
+        environment={"device": "cpu (x86_64)"},
+    )
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    settings = Settings(seeds=2, steps=40, generalization_seeds=2, generalization_steps=40, longest_chain=2, horizon=5)
+    theory = run_all(settings, Store(tmp_path_factory.mktemp("theory")))
+    llm = [
+        llm_record(method, seed, 0.6 + 0.1 * seed, task)
+        for method in ("full", "lora", "cola")
+        for seed in range(2)
+        for task in ("rte", "wic")
+    ]
+    return theory + llm
+
+
+@pytest.fixture
+def runs(records: list[Record]) -> list[Record]:
+    return [record for record in records if record.kind == "llm"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_comes_with_its_numbers(name: str, records: list[Record], tmp_path: Path) -> None:
+    caption = figure(name).write(records, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}{end}" for end in (".csv", ".pdf", ".png")]
+    assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert not pd.read_csv(tmp_path / f"{name}.csv").empty
+    assert caption.endswith(".")
+
+
+def test_equal_records_give_equal_bytes(records: list[Record], tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        figure("bound").write(records, tmp_path / folder)
+    for end in (".csv", ".pdf", ".png"):
+        assert (tmp_path / "one" / f"bound{end}").read_bytes() == (tmp_path / "two" / f"bound{end}").read_bytes()
+
+
+def test_scores_are_means_over_seeds(runs: list[Record]) -> None:
+    table = figure("scores").table(runs)
+    row = table[(table["task"] == "rte") & (table["method"] == "cola")].iloc[0]
+    assert row["accuracy"] == pytest.approx(0.65)
+    assert row["high"] == pytest.approx(0.65 + 12.7062 * 0.05, rel=1e-4)  # Student's t at one degree of freedom
+    assert row["seeds"] == 2
+
+
+def test_losses_are_running_means(runs: list[Record]) -> None:
+    table = figure("losses").table(runs)
+    here = table[(table["method"] == "cola") & (table["task"] == "rte") & (table["seed"] == 0)]
+    assert here["loss"].iloc[0] == pytest.approx(60 - 12)  # steps 1 to 25
+    assert set(here["knot"]) == {36}
+
+
+def test_costs_are_per_token(runs: list[Record]) -> None:
+    row = figure("cost").table(runs).iloc[0]
+    assert row["flops_per_token"] == pytest.approx(4e6 / 1000)
+    assert row["seconds_per_1000_tokens"] == pytest.approx(2.0)
+
+
+def test_no_record_is_no_figure(tmp_path: Path) -> None:
+    with pytest.raises(ColaError, match="'scores' found no record to draw; expected some of kind 'llm'"):
+        figure("scores").write([], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_figure_is_named() -> None:
+    with pytest.raises(ColaError, match="Unknown figure 'scorse'; expected all, list, or one of algorithm"):
+        figure("scorse")
+
+
+def test_a_failed_drawing_keeps_the_old_files(
+    records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure("bound").write(records, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", broken)
+    with pytest.raises(OSError, match="disk full"):
+        figure("bound").write(records, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_index_shows_every_figure(tmp_path: Path) -> None:
+    text = write_index({name: f"<caption of {name}>" for name in FIGURES}, tmp_path).read_text()
+    for name in FIGURES:
+        assert f'src="{name}.png"' in text
+        assert f'href="{name}.csv"' in text
+        assert f"&lt;caption of {name}&gt;" in text
