@@ -76,5 +76,7 @@ def test_weights_that_are_missing_are_named(folder: str) -> None:
     model = base_model("opt")
     state = {name: tensor for name, tensor in model.state_dict().items() if "q_proj.weight" not in name}
     model.save_pretrained(folder, state_dict=state)
-    with pytest.raises(ColaError, match=r"lacks 2 of its weights, model\.decoder\.layers\.0\.self_attn\.q_proj\.weight"):
+    with pytest.raises(
+        ColaError, match=r"lacks 2 of its weights, model\.decoder\.layers\.0\.self_attn\.q_proj\.weight"
+    ):
         load(folder)
