@@ -45,7 +45,7 @@ def show(record: Record, path: Path) -> None:
     """Print what a reader of one run wants to know first."""
     config = record.config
     title = f"{config['method']} on {config['task']} with {config['model']}: {record.status}"
-    table = Table("", "", title=title, caption=record.reason or str(path), show_header=False)
+    table = Table("", "", title=title, caption=record.reason or str(path), show_header=False, min_width=60)
     for name, value in record.scores.items():
         table.add_row(name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value))
     for name in ("parameters_trained", "tokens", "seconds_train"):

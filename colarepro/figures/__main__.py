@@ -57,12 +57,12 @@ def gather(kinds: set[str], arguments: Arguments) -> list[Record]:
 
         records += run_all(Settings(), Store(arguments.runs / "theory"))
     if "llm" in kinds:
-        from colarepro.models import fetch
+        from colarepro.models import fetch, tiny
         from colarepro.runs.tiny_tier import run_missing, tiny_tier
 
         fetch("tiny")  # once, before several processes want it
         configs = tiny_tier(arguments.data_dir)
-        records += run_missing(configs, Store(arguments.runs / "tiny"), "tiny tier")
+        records += run_missing(configs, Store(arguments.runs / f"tiny-{tiny.VERSION}"), "tiny tier")
         records += Store(arguments.records)
     return records
 

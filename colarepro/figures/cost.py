@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
 from colarepro.figures.figure import Figure
-from colarepro.figures.style import COLOURS, HATCHES, WIDTH, letter
+from colarepro.figures.style import COLOURS, MARKERS, WIDTH, letter
 from colarepro.results import Record
 
 PANELS = {
@@ -48,13 +48,13 @@ def draw(frame: pd.DataFrame) -> Canvas:
         means = frame.groupby(["model", "method"])[quantity].mean()
         for index, method in enumerate(methods):
             have = [place for place, model in enumerate(models) if (model, method) in means.index]
-            axes.bar(
-                [place + 0.26 * (index - (len(methods) - 1) / 2) for place in have],
+            axes.plot(
+                [place + 0.2 * (index - (len(methods) - 1) / 2) for place in have],
                 [means[models[place], method] for place in have],
-                width=0.24,
+                linestyle="none",
+                marker=MARKERS[index],
+                markersize=6,
                 color=COLOURS[index],
-                hatch=HATCHES[index],
-                edgecolor="white",
                 label=method,
             )
         axes.set(ylabel=label, yscale="log", xticks=range(len(models)), xticklabels=models)
@@ -68,7 +68,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
 
 def caption(frame: pd.DataFrame) -> str:
     runs = "; ".join(
-        f"{model} on {rows['device'].iloc[0]}, {rows['runs'].min()} to {rows['runs'].max()} runs a bar"
+        f"{model} on {rows['device'].iloc[0]}, {rows['runs'].min()} to {rows['runs'].max()} runs a marker"
         for model, rows in frame.groupby("model", sort=False)
     )
     return (

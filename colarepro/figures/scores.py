@@ -1,6 +1,7 @@
 """Test accuracy of the language models by task and method."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -8,11 +9,11 @@ from matplotlib.figure import Figure as Canvas
 
 from colarepro.figures.figure import Figure
 from colarepro.figures.style import COLOURS, MARKERS, REFERENCE, WIDTH, letter
-from colarepro.results import Record, mean_interval
+from colarepro.results import Record
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """Mean test accuracy with its 95 % interval over seeds, by model, task and method."""
+    """Mean and range over seeds of the test accuracy, by model, task and method."""
     runs: dict[tuple[str, str, str, float], list[Record]] = {}
     for record in records:
         if record.status == "done":
@@ -21,17 +22,17 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
             runs.setdefault(key, []).append(record)
     rows = []
     for (model, task, method, learning_rate), group in sorted(runs.items()):
-        accuracy = mean_interval([record.scores["test_accuracy"] for record in group])
+        accuracies = [record.scores["test_accuracy"] for record in group]
         rows.append(
             {
                 "model": model,
                 "task": task,
                 "method": method,
                 "learning_rate": learning_rate,
-                "seeds": accuracy.count,
-                "accuracy": accuracy.mean,
-                "low": accuracy.low,
-                "high": accuracy.high,
+                "seeds": len(group),
+                "accuracy": sum(accuracies) / len(group),
+                "lowest": min(accuracies),
+                "highest": max(accuracies),
                 "majority": sum(record.scores["test_majority"] for record in group) / len(group),
                 "test_examples": len(group[0].predictions["test"]),
             }
@@ -54,7 +55,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
             axes.errorbar(
                 [place[task] + 0.18 * (index - (len(methods) - 1) / 2) for task in rows["task"]],
                 100 * rows["accuracy"],
-                yerr=100 * (rows["high"] - rows["accuracy"]).fillna(0),
+                yerr=(100 * (rows["accuracy"] - rows["lowest"]), 100 * (rows["highest"] - rows["accuracy"])),
                 linestyle="none",
                 marker=MARKERS[index],
                 color=COLOURS[index],
@@ -64,15 +65,16 @@ def draw(frame: pd.DataFrame) -> Canvas:
         for task, share in of_model.groupby("task")["majority"].mean().items():
             axes.hlines(100 * share, place[str(task)] - 0.4, place[str(task)] + 0.4, color=REFERENCE, linestyle="--")
         axes.set(ylabel="test accuracy (%)", xticks=range(len(tasks)), xticklabels=tasks)
-        axes.set_xlim(-0.6, len(tasks) - 0.4)
+        axes.set_xlim(-0.6, max(len(tasks), 4) - 0.4)
         axes.grid(visible=False, axis="x")
         seeds = sorted(of_model["seeds"].unique())
         letter(axes, number, f"{model}, {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''} a point")
-    panels[-1, 0].plot([], [], "--", color=REFERENCE, label="majority class")
-    handles = {
+    handles: dict[str, Any] = {
         label: handle for axes in panels[:, 0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    canvas.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+    shown = {method: handles[method] for method in methods}
+    shown["majority class"] = plt.Line2D([], [], linestyle="--", color=REFERENCE)
+    canvas.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=4)
     return canvas
 
 
@@ -88,8 +90,8 @@ def caption(frame: pd.DataFrame) -> str:
             f"{model} on {data} (learning rates {rates}; {rows['seeds'].min()} to {rows['seeds'].max()} seeds)"
         )
     return (
-        f"Test accuracy by task and method: {'; '.join(parts)}. Markers are means over seeds, bars 95 % Student "
-        "intervals (none for a single seed), dashes the majority class. The learning rates were not tuned for each "
+        f"Test accuracy by task and method: {'; '.join(parts)}. Markers are means over seeds, bars the whole "
+        "range, dashes the majority class. The learning rates were not tuned for each "
         "task and method, so this shows that the runs work and does not rank the methods."
     )
 

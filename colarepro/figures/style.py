@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 
 WIDTH = 6.75
 """Inches, a full text width."""
-COLOURS = sns.color_palette("colorblind", 10).as_hex()
+COLOURS = [
+    sns.color_palette("colorblind").as_hex()[place] for place in (0, 1, 2, 3, 4, 5, 9, 7)
+]  # no pale pink, no yellow
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 3)), (0, (1, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-HATCHES = ("", "///", "...", "xx", "\\\\\\", "++")
 REFERENCE = "0.35"
 """Grey of bounds, majority lines and other things that are not measured runs."""
 

