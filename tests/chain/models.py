@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from colarepro.chain import Chain, Schedule
 from peft import LoraConfig, get_peft_model
 from transformers import (
     GPT2Config,
@@ -14,6 +13,8 @@ from transformers import (
     OPTForCausalLM,
     PreTrainedModel,
 )
+
+from colarepro.chain import Chain, Schedule
 
 VOCABULARY = 50
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from colarepro.chain import ChainCallback, Schedule
-from colarepro.errors import ColaError
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
+from colarepro.chain import ChainCallback, Schedule
+from colarepro.errors import ColaError
 from tests.chain.models import VOCABULARY, base_model, logits, peft_model
 
 

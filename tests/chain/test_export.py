@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from colarepro.chain import Chain, Schedule, export_adapter, export_merged
-from colarepro.errors import ColaError
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from transformers import AutoModelForCausalLM
 
+from colarepro.chain import Chain, Schedule, export_adapter, export_merged
+from colarepro.errors import ColaError
 from tests.chain.models import base_model, chained, logits, peft_model, train
 
 CASES = {

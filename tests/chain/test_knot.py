@@ -5,11 +5,11 @@ import gc
 
 import pytest
 import torch
-from colarepro.chain import Chain, Schedule
-from colarepro.chain.target import targets_of
 from peft import LoraConfig, get_peft_model
 from torch.optim.lr_scheduler import LambdaLR
 
+from colarepro.chain import Chain, Schedule
+from colarepro.chain.target import targets_of
 from tests.chain.models import adamw, base_model, chained, logits, peft_model, tokens, train
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from colarepro.chain import Chain, Schedule
-from colarepro.errors import ColaError
 from peft import LoraConfig, get_peft_model
 from torch.optim.lr_scheduler import ExponentialLR
 
+from colarepro.chain import Chain, Schedule
+from colarepro.errors import ColaError
 from tests.chain.models import adamw, base_model, chained, logits, peft_model, train
 
 

@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 import pytest
+
 from colarepro.chain import Plan, Schedule
 from colarepro.errors import ColaError
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from colarepro.errors import ColaError
 from colarepro.figures import FIGURES, figure
 from colarepro.figures.index import write_index

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from colarepro.errors import ColaError
-from colarepro.models import fetch, load, smollm2, tiny
 from transformers import AutoModelForCausalLM
 
+from colarepro.errors import ColaError
+from colarepro.models import fetch, load, smollm2, tiny
 from tests.chain.models import base_model
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from colarepro.models import load, tiny
 from colarepro.models.cache import folder_aside
 from colarepro.models.tiny_text import document

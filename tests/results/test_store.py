@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from colarepro.errors import ColaError
 from colarepro.files import written_aside
 from colarepro.results import Record, Store

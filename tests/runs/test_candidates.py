@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from colarepro.runs.candidates import candidate_batch, candidate_scores
-from tests.chain.models import base_model
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
+
+from colarepro.runs.candidates import candidate_batch, candidate_scores
+from tests.chain.models import base_model
 
 PROMPTS = [[2, 7, 9], [2, 5], [2, 8, 30, 11, 6]]
 LABELS = torch.tensor([1, 0, 1])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from colarepro.chain import Schedule
 from colarepro.errors import ColaError
 from colarepro.methods import Adapter

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from colarepro.errors import ColaError
-from colarepro.tasks import Example, encode, load_examples, load_task
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from colarepro.errors import ColaError
+from colarepro.tasks import Example, encode, load_examples, load_task
 from tests.tasks.official import write
 
 TEXT = ["a fine film It was great", "dull It was terrible", "Yes or No?\nYes", "Yes or No?\nNo", "Maybe Yes No"] * 20

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+
 from colarepro.errors import ColaError
 from colarepro.tasks import digest, load_examples, load_task
-
 from tests.tasks.official import ROWS, write
 
 PROMPTS = {

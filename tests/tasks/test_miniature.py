@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+
 from colarepro.errors import ColaError
 from colarepro.tasks import draw, known_tasks, load_examples, load_task
 from colarepro.tasks.miniature import Miniature

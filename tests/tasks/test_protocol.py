@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from colarepro.errors import ColaError
 from colarepro.tasks import draw
-
 from tests.tasks.official import write, write_rte
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from colarepro.errors import ColaError
 from colarepro.tasks import Example, load_task, scores
 

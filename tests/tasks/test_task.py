@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from colarepro.errors import ColaError
 from colarepro.tasks import known_tasks, load_task
 

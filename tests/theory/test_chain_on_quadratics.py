@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from colarepro.theory.method import minimize
 from colarepro.theory.methods import Cola, Lora
 from colarepro.theory.problem import Problem

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
+
 from colarepro.errors import ColaError
 from colarepro.theory.bounds import BEST, PRINTED, PROVED, cola_average_gap, cola_first_step, nuclear_ball_diameter
 from colarepro.theory.experiments import average_gap
 from colarepro.theory.lmo import nuclear_ball_lmo
 from colarepro.theory.methods import FrankWolfe
 from colarepro.theory.problems import MatrixFactorization
-from torch import Tensor
 
 LONGEST = 450  # runs of T = 1 .. 450 steps: 450 * 451 / 2 = 101 475 iterates a case
 RADIUS = 2.0

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
+from scipy import stats
+
 from colarepro.errors import ColaError, exit_cleanly
 from colarepro.results import Record, Store, mean_interval
 from colarepro.theory import experiments, synthetic
 from colarepro.theory.experiments import Settings, run_all
 from colarepro.theory.table import tables
-from rich.console import Console
-from scipy import stats
 
 TINY = Settings(seeds=2, steps=40, generalization_seeds=2, generalization_steps=12, longest_chain=3, horizon=12)
 ROOT = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from colarepro.theory.bounds import jaggi_excess, nuclear_ball_diameter
 from colarepro.theory.method import minimize
 from colarepro.theory.methods import FrankWolfe

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from colarepro.errors import ColaError
 from colarepro.theory.lmo import Atom, nuclear_ball_lmo
-from torch import Tensor
 
 
 def random_matrix(shape: tuple[int, int], seed: int = 0) -> Tensor:

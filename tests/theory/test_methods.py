@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from colarepro.errors import ColaError
 from colarepro.theory.method import Method, minimize
 from colarepro.theory.methods import AdamW, Cola, FrankWolfe, Full, GradientDescent, Lora

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from colarepro.errors import ColaError
 from colarepro.theory.lmo import nuclear_ball_lmo
 from colarepro.theory.problem import Problem
@@ -17,7 +19,6 @@ from colarepro.theory.problems import (
     RegressionSpec,
 )
 from colarepro.theory.spectral import nuclear_norm
-from torch import Tensor
 
 SPECS = (
     RegressionSpec(outputs=5, inputs=7, samples=30, rank=2, condition=9.0, noise=0.3),

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+
 from colarepro.errors import ColaError
 from colarepro.theory.lmo import nuclear_ball_lmo
 from colarepro.theory.problems import RegressionSpec
