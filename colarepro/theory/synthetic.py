@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from colarepro.errors import exit_cleanly
+from colarepro.figures import FIGURES
 from colarepro.results import Store
 from colarepro.theory.experiments import QUICK, Settings, run_all
 from colarepro.theory.table import tables
@@ -17,10 +18,10 @@ from colarepro.theory.table import tables
 
 @dataclass(frozen=True)
 class Command:
-    """Measure every claim on synthetic problems, print tables, and leave one record a claim and method."""
+    """Measure every claim on synthetic problems, print tables, and leave records and plots."""
 
     output: Path = Path("runs/theory")
-    """Folder of records; what it already answers is not run again."""
+    """Folder of records and plots; what it already answers is not run again."""
     quick: bool = False
     """Fewer seeds and steps, in seconds; the settings below are then not read."""
     settings: Settings = field(default_factory=Settings)
@@ -35,7 +36,10 @@ def main() -> None:
         console = Console(width=120)
     for table in tables(records):
         console.print(table)
-    console.print(f"{len(records)} records in {command.output}")
+    for figure in FIGURES.values():
+        if figure.kind == "theory":
+            figure.write(records, command.output / "plots")
+    console.print(f"{len(records)} records in {command.output}, plots in {command.output / 'plots'}")
 
 
 if __name__ == "__main__":
