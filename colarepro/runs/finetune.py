@@ -78,8 +78,10 @@ def finetune(config: RunConfig, device: str = "cpu", progress: bool = True) -> R
         reason = ""
         try:
             trainer.train()
-        except ColaError as error:  # a knot refused a link that is not finite
-            reason = str(error)
+        except ColaError as error:
+            if trainer.state.global_step == 0:  # a chain that cannot be
+                raise
+            reason = str(error)  # a knot refused a link that is not finite
         if divergence.diverged_at is not None:
             reason = f"The training loss was not finite at step {divergence.diverged_at}."
         trained_at = time.perf_counter()

@@ -105,6 +105,7 @@ def test_divergence_is_a_record(config: RunConfig) -> None:
         ({"learning_rate": 0.0}, "learning rate is 0.0; expected a positive number"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"chain": Schedule(knot_epochs=(2,))}, "step 6; expected one inside the run, from 1 to 5"),
+        ({"chain": Schedule(length=2, ranks=(8, 200))}, "Rank 200 is more than"),
         ({"adapter": Adapter(targets=("query",))}, "No layer of OPTForCausalLM is named query"),
         ({"adapter": Adapter(rank=0)}, "rank is 0; expected 1 or more"),
     ],
