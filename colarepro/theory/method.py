@@ -1,73 +1,59 @@
 """The contract of a method, and the one loop that runs any method on any problem."""
 
 import dataclasses
-import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from colarepro.errors import ColaError
 from colarepro.theory.problem import Problem, check_radius
+from colarepro.theory.state import Answer, State
 from colarepro.theory.trace import Status, Trace
 
 EXPLOSION = 1e8  # a gradient this many times the first one's norm does not come back
-
-
-@dataclass(kw_only=True)
-class State:
-    """What any method carries from step to step; each method adds its own.
-
-    ``gradients`` and ``lmo_calls`` count the oracle calls so far; the norms are those of the first and of the
-    last gradient that a step has seen.
-    """
-
-    gradients: int = 0
-    lmo_calls: int = 0
-    first_gradient_norm: float = math.nan
-    last_gradient_norm: float = math.nan
-
-    def saw(self, gradient: Tensor) -> None:
-        """Count one gradient evaluation and remember the gradient's norm."""
-        self.last_gradient_norm = float(gradient.norm())
-        if self.gradients == 0:
-            self.first_gradient_norm = self.last_gradient_norm
-        self.gradients += 1
-
 
 S = TypeVar("S", bound=State)
 
 
 class Method(ABC, Generic[S]):
-    """An iterative solver, as a frozen dataclass of JSON-plain fields: ``init``, ``step``, ``terminate``,
-    ``postprocess``.
+    """An iterative solver of all seeds at once, as a frozen dataclass of JSON-plain fields: ``init``, ``step``,
+    ``terminate``, ``postprocess``.
 
-    A step evaluates the training gradient exactly once, so equal steps are equal budgets across methods.
+    A step of a gradient method evaluates the training gradient exactly once, so equal steps are equal budgets;
+    where a method takes more or less, ``State.gradients`` says so.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
-    def init(self, problem: Problem, steps: int, seed: int) -> S:
-        """The state before the first of ``steps`` steps; raises `ColaError` for options that do not fit."""
+    def init(self, problem: Problem, steps: int, seeds: Sequence[int]) -> S:
+        """The state before the first of ``steps`` steps; raises `ColaError` for options that do not fit.
+
+        ``seeds`` give the method's own random numbers, one stream a seed, apart from the problem's.
+        """
 
     @abstractmethod
     def step(self, problem: Problem, state: S) -> S:
         """The state after one more step; it may be the same object, changed."""
 
-    def terminate(self, problem: Problem, state: S) -> Status | None:
-        """Why to stop now, or None to go on; here: divergence."""
-        norm = state.last_gradient_norm
-        if state.gradients and not norm <= EXPLOSION * state.first_gradient_norm:
-            return Status.DIVERGED
-        return None
+    def terminate(self, problem: Problem, state: S) -> Tensor:
+        """The seeds (S,) that have diverged."""
+        if state.last_gradient_norm is None or state.first_gradient_norm is None:
+            return torch.zeros(problem.count, dtype=torch.bool)
+        return ~(state.last_gradient_norm <= EXPLOSION * state.first_gradient_norm)
 
     @abstractmethod
     def postprocess(self, problem: Problem, state: S) -> Tensor:
-        """The weight (m, n) that the state stands for."""
+        """The weights (S, m, n) that the state stands for."""
+
+    def answer(self, problem: Problem, state: S) -> Answer | None:
+        """The current link as an answer to the linear oracle's question, or None for a method without links."""
+        return None
 
     def config(self) -> dict[str, Any]:
         """Name and options, JSON-plain."""
@@ -77,10 +63,11 @@ class Method(ABC, Generic[S]):
 
 @dataclass(frozen=True)
 class Solution:
-    """How a run ended: the last weight (m, n), a status, and everything measured on the way."""
+    """How each seed's run ended: last weights (S, m, n), a status and a step a seed, and what was measured."""
 
     weight: Tensor
-    status: Status
+    status: list[Status]
+    ended_at: list[int]
     trace: Trace
 
 
@@ -89,46 +76,60 @@ def minimize(
     method: Method[Any],
     *,
     steps: int,
-    seed: int = 0,
+    seeds: Sequence[int] | None = None,
     every: int = 1,
     radius: float | None = None,
     gap_tolerance: float | None = None,
     seconds: float | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> Solution:
-    """Run a method for ``steps`` gradient evaluations and measure every ``every`` steps and at both ends.
+    """Run a method for ``steps`` steps and measure every ``every`` steps and at both ends.
 
-    ``radius`` sets the nuclear-norm ball on which the Frank-Wolfe gap is measured; the run stops early once
-    that gap is at most ``gap_tolerance`` at a measurement, or after ``seconds`` of stepping. Measuring costs
-    no budget and no time. Divergence ends the run with its trace kept. Raises `ColaError` for bad options
-    before any step.
+    ``seeds`` (default 0, 1, ...) are the method's, one a run of the problem's batch. ``radius`` sets the
+    nuclear-norm ball on which the Frank-Wolfe gap is measured; a seed's run stops early once that gap is at most
+    ``gap_tolerance`` at a measurement, all of them after ``seconds`` of stepping. Measuring costs no budget and
+    no time. Divergence ends a seed's run with its trace kept; the others go on. Raises `ColaError` for bad
+    options before any step.
     """
     if steps < 1 or every < 1:
         raise ColaError(f"A run of {steps} steps measured every {every} was asked for; expected 1 or more of both.")
+    seeds = range(problem.count) if seeds is None else seeds
+    if len(seeds) != problem.count:
+        raise ColaError(f"{len(seeds)} seeds were given for a problem of {problem.count}; expected one each.")
     if radius is not None:
         check_radius(radius)
     if gap_tolerance is not None and radius is None:
         raise ColaError("A stop by the Frank-Wolfe gap needs a radius, which defines the gap.")
-    trace, status, spent = Trace(), None, 0.0
-    state = method.init(problem, steps, seed)
+    trace, spent, index = Trace(), 0.0, 0
+    ended: list[Status | None] = [None] * problem.count
+    ended_at = [steps] * problem.count
+    live = torch.ones(problem.count, dtype=torch.bool)
+    state = method.init(problem, steps, seeds)
+    weight = method.postprocess(problem, state)
+
+    def end(which: Tensor, status: Status) -> None:
+        for seed in torch.nonzero(which & live).flatten().tolist():
+            ended[seed], ended_at[seed] = status, index
+        live.logical_and_(~which)
+
     for index in range(steps + 1):
-        if index % every == 0 or index == steps:
-            gap = trace.measure(problem, method.postprocess(problem, state), index, state, spent, radius)
-            if not math.isfinite(trace.loss[-1]):
-                status = Status.DIVERGED
-            elif gap_tolerance is not None and gap <= gap_tolerance:
-                status = Status.CONVERGED
-        if status is None and seconds is not None and spent >= seconds:
-            status = Status.TIMED_OUT
-        if status is not None or index == steps:
+        late = seconds is not None and spent >= seconds
+        if index % every == 0 or index == steps or late:
+            trace.measure(problem, weight, live.clone(), index, state, method.answer(problem, state), spent, radius)
+            end(~torch.isfinite(torch.from_numpy(trace.loss[-1])), Status.DIVERGED)
+            if gap_tolerance is not None:
+                end(torch.from_numpy(trace.gap[-1]) <= gap_tolerance, Status.CONVERGED)
+        if late:
+            end(live.clone(), Status.TIMED_OUT)
+        if index == steps or not bool(live.any()):
             break
         began = time.perf_counter()
         state = method.step(problem, state)
         spent += time.perf_counter() - began
-        status = method.terminate(problem, state)
+        # A seed that has ended keeps the weight that it ended with; the others move on.
+        moved = method.postprocess(problem, state)
+        weight = moved if bool(live.all()) else torch.where(live[:, None, None], moved, weight)
+        end(method.terminate(problem, state), Status.DIVERGED)
         if on_step is not None:
             on_step()
-    weight = method.postprocess(problem, state)
-    if trace.step[-1] != index:
-        trace.measure(problem, weight, index, state, spent, radius)
-    return Solution(weight, status or Status.DONE, trace)
+    return Solution(weight, [status or Status.DONE for status in ended], ended_at, trace)

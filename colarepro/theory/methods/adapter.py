@@ -1,126 +1,165 @@
-"""A problem's weight as an ``nn.Linear`` with a PEFT adapter: what LoRA and COLA train."""
+"""Low-rank adapters of all seeds at once: what LoRA, COLA and their relatives train.
 
-import math
+The same computation as PEFT's layer under `colarepro.chain`, in batched products; `ChainedCola` runs that code
+itself, seed by seed, and a test holds the two equal.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from colarepro.chain import Chain, Schedule
-from colarepro.errors import ColaError
-from colarepro.theory.method import Method, State
-from colarepro.theory.methods.descent import Descent, GradientDescent
+from colarepro.chain import Schedule
+from colarepro.theory.method import Method
+from colarepro.theory.methods.descent import Descent, GradientDescent, apply
+from colarepro.theory.methods.streams import Streams, check_draw
 from colarepro.theory.problem import Problem, check_rank
-
-INITIALIZATIONS = {"uniform": True, "gaussian": "gaussian"}  # as PEFT names them
-
-
-class _Model(nn.Module):
-    """One linear layer, named so that PEFT can target it."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        m, n = weight.shape
-        self.linear = nn.Linear(n, m, bias=False, dtype=weight.dtype)
-        self.linear.weight.data.copy_(weight)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        output: Tensor = self.linear(inputs)
-        return output
+from colarepro.theory.state import Answer, State
 
 
 @dataclass(kw_only=True)
 class AdapterState(State):
-    """``layer`` is PEFT's LoRA layer, ``factors`` its trained A and B, ``identity`` (n, n)."""
+    """``start`` and ``base`` (S, m, n) frozen; ``A`` (S, r, n) and ``B`` (S, m, r); ``knots`` the steps after which a link ends;
+    ``link`` counts from 0; ``total`` (S, m, n) is the sum of all finished links, ``first_A`` the first link's;
+    ``asked`` (S, m, n) is the gradient that the current link began at, ``finished`` the last link as an
+    oracle's answer."""
 
-    layer: Any
-    factors: list[Tensor]
+    start: Tensor
+    base: Tensor
+    A: nn.Parameter
+    B: nn.Parameter
     optimizer: torch.optim.Optimizer
-    chain: Chain | None
-    identity: Tensor
+    streams: Streams
+    knots: tuple[int, ...]
+    steps_done: int = 0
+    link: int = 0
+    total: Tensor
+    first_A: Tensor
+    asked: Tensor | None = None
+    finished: Answer | None = None
+
+    @property
+    def steps_of_link(self) -> int:
+        """Steps that the current link has done."""
+        return self.steps_done - (0, *self.knots)[self.link]
+
+    @property
+    def knot_is_due(self) -> bool:
+        """Whether the current link has done all its steps and another one follows."""
+        return self.link < len(self.knots) and self.steps_done == self.knots[self.link]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterMethod(Method[AdapterState]):
-    """Train A (r, n) and B (m, r) in W0 + (alpha / r) B A, with PEFT's initialisation: A random, B zero.
+    """Train A (r, n) and B (m, r) in W0 + B A, from A random and B zero, as PEFT starts (with alpha = r).
 
-    ``draw`` is the law of A: ``"uniform"`` on +-1/sqrt(n) (PEFT's default) or ``"gaussian"`` with standard
-    deviation 1/r. alpha = r, so the scale is 1.
+    ``draw`` is the law of A, see `Streams.draw_A`.
     """
 
     rank: int = 1
     draw: str = "uniform"
     descent: Descent = field(default_factory=GradientDescent)
     name: ClassVar[str] = "adapter"
+    trains_A: ClassVar[bool] = True
 
-    def schedule(self) -> Schedule | None:
-        """The chain to tie, if there is one."""
-        return None
+    def schedule(self, steps: int) -> Schedule:
+        """The chain's schedule in a run of this many steps; here a single link."""
+        return Schedule(length=1)
 
-    def init(self, problem: Problem, steps: int, seed: int) -> AdapterState:
+    def tie(self, state: AdapterState) -> None:
+        """The knot: merge B A into the weight, begin a new link in place, forget the optimizer's state."""
+        update = state.B.detach() @ state.A.detach()
+        state.total = state.total + update
+        state.base = self.merged(state, update)
+        state.A.data = self.next_A(state)
+        state.B.data = torch.zeros_like(state.B)
+        self.forget(state)
+
+    def merged(self, state: AdapterState, update: Tensor) -> Tensor:
+        """The frozen weight after a knot."""
+        return state.base + update
+
+    def next_A(self, state: AdapterState) -> Tensor:
+        """A new link's A."""
+        return state.streams.draw_A(self.draw, self.rank, state.A.shape[2])
+
+    def forget(self, state: AdapterState) -> None:
+        """What a knot does to the optimizer."""
+        state.optimizer.state.clear()
+
+    def warmth(self, state: AdapterState) -> float:
+        """Share of the step size that this step takes."""
+        return 1.0
+
+    def init(self, problem: Problem, steps: int, seeds: Sequence[int]) -> AdapterState:
         check_rank(self.rank, problem.shape)
-        if self.draw not in INITIALIZATIONS:
-            raise ColaError(f"Unknown draw {self.draw!r}; expected one of {', '.join(INITIALIZATIONS)}.")
-        config = LoraConfig(
-            r=self.rank,
-            lora_alpha=self.rank,
-            target_modules=["linear"],
-            init_lora_weights=INITIALIZATIONS[self.draw],
-        )
-        with torch.random.fork_rng(devices=[]):  # PEFT draws A from the global generator
-            torch.manual_seed(seed)
-            model = get_peft_model(_Model(problem.start), config)
-        factors = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = self.descent.optimizer(factors)
-        schedule = self.schedule()
-        chain = None if schedule is None else Chain(model, schedule, total_steps=steps, optimizer=optimizer, seed=seed)
+        check_draw(self.draw)
+        m, n = problem.shape
+        streams = Streams(seeds)
+        A = nn.Parameter(streams.draw_A(self.draw, self.rank, n), requires_grad=self.trains_A)
+        B = nn.Parameter(torch.zeros(problem.count, m, self.rank, dtype=torch.float64))
         return AdapterState(
-            layer=model.base_model.model.linear,
-            factors=factors,
-            optimizer=optimizer,
-            chain=chain,
-            identity=torch.eye(problem.shape[1], dtype=problem.start.dtype),
+            start=problem.start,
+            base=problem.start,
+            A=A,
+            B=B,
+            optimizer=self.descent.optimizer([A, B] if self.trains_A else [B]),
+            streams=streams,
+            knots=self.schedule(steps).resolve(steps).knots,
+            total=torch.zeros_like(problem.start),
+            first_A=A.detach().clone(),
         )
 
     def step(self, problem: Problem, state: AdapterState) -> AdapterState:
-        # The layer's output on the identity is W^T, so the problem's gradient flows back through PEFT's own
-        # forward pass and any problem can be asked for its gradient in W alone.
-        weight = state.layer(state.identity).T
-        gradient = problem.gradient(weight.detach())
-        state.saw(gradient)
-        weight.backward(gradient)
-        if isinstance(self.descent, GradientDescent):
-            smoothness = problem.smoothness
-            if self.descent.smoothness == "local":
-                # The Frobenius norm of G stands for its spectral norm: no SVD a step, and it vanishes at the end.
-                squares = sum(_squared_norm(factor.detach()) for factor in state.factors)
-                smoothness = smoothness * squares + state.last_gradient_norm
-            state.optimizer.param_groups[0]["lr"] = self.descent.factor / smoothness
-        state.optimizer.step()
-        if state.chain is not None:
-            try:
-                state.chain.step()
-            except ColaError:  # a chain refuses to merge an update that is not finite; here that is a result
-                if bool(torch.isfinite(self.postprocess(problem, state)).all()):
-                    raise
-                state.last_gradient_norm = math.inf
-        state.optimizer.zero_grad()
+        A, B = state.A.detach(), state.B.detach()
+        gradient = problem.gradient(state.base + B @ A)
+        state.saw(gradient, problem.gradient_flops)
+        if state.steps_of_link == 0:
+            state.asked = gradient
+        products = 3 if self.trains_A else 2  # B A and a gradient for each factor
+        state.flops += products * 2 * problem.shape[0] * problem.shape[1] * self.rank
+        if self.trains_A:
+            parameters, gradients = [state.A, state.B], [B.mT @ gradient, gradient @ A.mT]
+        else:
+            parameters, gradients = [state.B], [gradient @ A.mT]
+        smoothness = self._smoothness(problem, state)
+        apply(self.descent, state.optimizer, parameters, gradients, smoothness, self.warmth(state))
+        state.steps_done += 1
+        if state.knot_is_due:
+            state.finished = self.answer(problem, state)
+            self.tie(state)
+            state.link += 1
         return state
 
+    def _smoothness(self, problem: Problem, state: AdapterState) -> Tensor:
+        if not isinstance(self.descent, GradientDescent) or self.descent.smoothness == "problem":
+            return problem.smoothness
+        largest = _squared_norm(state.A.detach())
+        if not self.trains_A:
+            return problem.smoothness * largest
+        # The Frobenius norm of G stands for its spectral norm: no SVD a step, and it vanishes at the end.
+        assert state.last_gradient_norm is not None
+        return problem.smoothness * (largest + _squared_norm(state.B.detach())) + state.last_gradient_norm
+
     def postprocess(self, problem: Problem, state: AdapterState) -> Tensor:
-        with torch.no_grad():
-            weight: Tensor = state.layer(state.identity).T
-            return weight.clone()
+        return state.base + state.B.detach() @ state.A.detach()
+
+    def answer(self, problem: Problem, state: AdapterState) -> Answer | None:
+        if state.asked is None or (state.link and state.steps_of_link == 0):
+            return state.finished  # a new link has not been asked yet
+        return Answer(state.asked, state.B.detach() @ state.A.detach())
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "optimizer": self.descent.kind}
 
 
-def _squared_norm(factor: Tensor) -> float:
-    """Squared spectral norm of a factor (r, n) or (m, r), by its r x r Gram matrix."""
-    gram = factor @ factor.T if factor.shape[0] <= factor.shape[1] else factor.T @ factor
-    if gram.numel() == 1 or not bool(torch.isfinite(gram).all()):
-        return float(gram.sum())
-    return float(torch.linalg.eigvalsh(gram)[-1])
+def _squared_norm(factor: Tensor) -> Tensor:
+    """Squared spectral norms (S,) of factors (S, r, n) or (S, m, r), by their r x r Gram matrices."""
+    gram = factor @ factor.mT if factor.shape[1] <= factor.shape[2] else factor.mT @ factor
+    if gram.shape[1] == 1:
+        return gram[:, 0, 0]
+    finite = torch.isfinite(gram).flatten(1).all(1)
+    largest = torch.linalg.eigvalsh(torch.where(finite[:, None, None], gram, 0))[:, -1]
+    return torch.where(finite, largest, torch.inf)

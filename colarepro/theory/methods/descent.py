@@ -1,12 +1,12 @@
 """The two inner optimizers of the gradient methods and how their steps are set."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from colarepro.errors import ColaError
 
@@ -16,9 +16,9 @@ class GradientDescent:
     """Step ``factor / L``. ``smoothness`` says whose L.
 
     ``"local"``: that of the method's own objective where it stands. Over W it is the problem's L. Over the
-    factors of W0 + s B A it is ``L s^2 (|A|^2 + |B|^2) + s |G|`` (spectral norms, G the gradient at W), which
+    factors of W0 + B A it is ``L (|A|^2 + |B|^2) + |G|`` (spectral norms, G the gradient at W), which
     bounds the Hessian of (A, B) -> loss there: its quadratic form is at most
-    ``L s^2 |dB A + B dA|_F^2 + 2 s <G, dB dA>``.
+    ``L |dB A + B dA|_F^2 + 2 <G, dB dA>``. Over B alone it is ``L |A|^2``.
     ``"problem"``: the problem's L everywhere, a constant step as the literature on LoRA's rates takes it.
     """
 
@@ -32,14 +32,14 @@ class GradientDescent:
         if not 0 < self.factor < math.inf:
             raise ColaError(f"The step factor is {self.factor}; expected a finite number above 0.")
 
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Plain SGD; the method writes each step's rate into its parameter group."""
-        return torch.optim.SGD(parameters, lr=0.0)
+    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """Plain SGD at rate 1; `apply` scales the gradients, because every seed has its own step."""
+        return torch.optim.SGD(parameters, lr=1.0)
 
 
 @dataclass(frozen=True)
 class AdamW:
-    """torch's AdamW without weight decay, at a constant rate."""
+    """torch's AdamW without weight decay, at a constant rate; it works entry by entry, so seeds stay apart."""
 
     learning_rate: float
     kind: ClassVar[str] = "adamw"
@@ -48,8 +48,26 @@ class AdamW:
         if not 0 < self.learning_rate < math.inf:
             raise ColaError(f"The learning rate is {self.learning_rate}; expected a finite number above 0.")
 
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=0.0)
 
 
 Descent = GradientDescent | AdamW
+
+
+def apply(
+    descent: Descent,
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    gradients: Sequence[Tensor],
+    smoothness: Tensor,
+    warmth: float = 1.0,
+) -> None:
+    """One step of the optimizer with gradients (S, ...) for an objective of local ``smoothness`` (S,); ``warmth``
+    scales the step (a warm-up's share)."""
+    scale = descent.factor * warmth / smoothness if isinstance(descent, GradientDescent) else None
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient if scale is None else gradient * scale[:, None, None]
+    if isinstance(descent, AdamW):
+        optimizer.param_groups[0]["lr"] = descent.learning_rate * warmth
+    optimizer.step()

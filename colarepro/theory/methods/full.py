@@ -1,14 +1,16 @@
 """Full fine-tuning: every entry of W is trained."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from colarepro.theory.method import Method, State
-from colarepro.theory.methods.descent import Descent, GradientDescent
+from colarepro.theory.method import Method
+from colarepro.theory.methods.descent import Descent, GradientDescent, apply
 from colarepro.theory.problem import Problem
+from colarepro.theory.state import State
 
 
 @dataclass(kw_only=True)
@@ -24,17 +26,14 @@ class Full(Method[FullState]):
     descent: Descent = field(default_factory=GradientDescent)
     name: ClassVar[str] = "full"
 
-    def init(self, problem: Problem, steps: int, seed: int) -> FullState:
+    def init(self, problem: Problem, steps: int, seeds: Sequence[int]) -> FullState:
         weight = nn.Parameter(problem.start.clone())
-        optimizer = self.descent.optimizer([weight])
-        if isinstance(self.descent, GradientDescent):
-            optimizer.param_groups[0]["lr"] = self.descent.factor / problem.smoothness
-        return FullState(weight=weight, optimizer=optimizer)
+        return FullState(weight=weight, optimizer=self.descent.optimizer([weight]))
 
     def step(self, problem: Problem, state: FullState) -> FullState:
-        state.weight.grad = problem.gradient(state.weight.detach())
-        state.saw(state.weight.grad)
-        state.optimizer.step()
+        gradient = problem.gradient(state.weight.detach())
+        state.saw(gradient, problem.gradient_flops)
+        apply(self.descent, state.optimizer, [state.weight], [gradient], problem.smoothness)
         return state
 
     def postprocess(self, problem: Problem, state: FullState) -> Tensor:

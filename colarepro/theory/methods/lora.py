@@ -8,6 +8,6 @@ from colarepro.theory.methods.adapter import AdapterMethod
 
 @dataclass(frozen=True, kw_only=True)
 class Lora(AdapterMethod):
-    """Plain LoRA through PEFT, with no chain round it: an update of rank ``rank`` at most."""
+    """Plain LoRA: an update of rank ``rank`` at most. With the rank of a whole chain it is the summed-rank control."""
 
     name: ClassVar[str] = "lora"

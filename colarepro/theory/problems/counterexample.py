@@ -1,6 +1,7 @@
 """The 3 x 3 quadratic that RAC-LoRA (arXiv 2410.08305, Section 3) holds against LoRA and COLA."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,29 +19,31 @@ class Counterexample(Problem):
     """
 
     name = "counterexample"
-    smoothness = 20.0
+    quadratic = True
+    gradient_flops = 0  # no matrix product
 
-    def __init__(self) -> None:
-        self.start = torch.zeros(3, 3, dtype=torch.float64)
+    def __init__(self, count: int = 1) -> None:
+        self.start = torch.zeros(count, 3, 3, dtype=torch.float64)
         self._weights = torch.ones_like(self.start)
-        self._weights[0, 0] = 10
+        self._weights[:, 0, 0] = 10
         self._optimum = -0.5 / self._weights
-        self.best_value = -float((0.25 / self._weights).sum())
+        self.smoothness = torch.full((count,), 20.0, dtype=torch.float64)
+        self.best_value = -(0.25 / self._weights).sum((1, 2))
 
-    def loss(self, weight: Tensor) -> float:
+    def loss(self, weight: Tensor) -> Tensor:
         return self.best_value + self.excess(weight)
 
-    def excess(self, weight: Tensor) -> float:
+    def excess(self, weight: Tensor) -> Tensor:
         return self.curvature(weight - self._optimum) / 2
 
     def gradient(self, weight: Tensor) -> Tensor:
         return 2 * self._weights * (weight - self._optimum)
 
-    def curvature(self, direction: Tensor) -> float:
-        return float(2 * (self._weights * direction.square()).sum())
+    def curvature(self, direction: Tensor) -> Tensor:
+        return 2 * (self._weights * direction.square()).sum((1, 2))
 
-    def test_loss(self, weight: Tensor) -> float:
-        return float("nan")
+    def test_loss(self, weight: Tensor) -> Tensor:
+        return torch.full((len(weight),), torch.nan, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -50,5 +53,5 @@ class CounterexampleSpec:
     def config(self) -> dict[str, Any]:
         return {"name": Counterexample.name, **dataclasses.asdict(self)}
 
-    def draw(self, seed: int) -> Counterexample:
-        return Counterexample()
+    def draw(self, seeds: Sequence[int]) -> Counterexample:
+        return Counterexample(len(seeds))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,12 @@ import torch
 from torch import Tensor
 
 from colarepro.errors import ColaError
-from colarepro.theory.problem import Problem, Reference, check_matrix, check_radius, check_rank
+from colarepro.theory.problem import Problem, Reference, check_matrices, check_radius, check_rank
 from colarepro.theory.spectral import project_nuclear_ball, random_low_rank, truncate
 
 
 class MatrixFactorization(Problem):
-    """loss(W) = mean over observed entries of (W - M)^2 / 2, with M (m, n) and a mask (m, n) of zeros and ones.
+    """loss(W) = mean over observed entries of (W - M)^2 / 2, with M (S, m, n) and masks (S, m, n) of zeros and ones.
 
     ``smoothness`` is 1 / number of observed entries (exact) and the optimum is 0. Seen whole, the best update
     of rank k is the truncated SVD of M - start (Eckart-Young), and the best in the nuclear-norm ball its
@@ -23,30 +24,36 @@ class MatrixFactorization(Problem):
     """
 
     name = "factorization"
-    best_value = 0.0
+    quadratic = True
+    gradient_flops = 0  # no matrix product
 
     def __init__(self, matrix: Tensor, start: Tensor, test: Tensor, mask: Tensor | None = None) -> None:
-        self.start = check_matrix("starting weight", start)
-        self._matrix = check_matrix("matrix to factorise", matrix, self.shape)
-        self._test = check_matrix("test matrix", test, self.shape)
-        self._mask = torch.ones_like(self.start) if mask is None else check_matrix("mask", mask, self.shape)
-        if not bool(((self._mask == 0) | (self._mask == 1)).all()) or not bool(self._mask.any()):
+        self.start = check_matrices("starting weight", start)
+        self._matrix = check_matrices("matrix to factorise", matrix, *self.start.shape)
+        self._test = check_matrices("test matrix", test, *self.start.shape)
+        mask = torch.ones_like(self.start) if mask is None else mask
+        self._mask = check_matrices("mask", mask, *self.start.shape)
+        if not bool(((self._mask == 0) | (self._mask == 1)).all()) or not bool(self._mask.any(2).any(1).all()):
             raise ColaError("The mask must hold zeros and ones only, and at least one 1.")
         self._whole = bool(self._mask.all())
-        self._test_mask = torch.ones_like(self._mask) if self._whole else 1 - self._mask
-        self.smoothness = 1 / float(self._mask.sum())
+        self._test_mask = 1 - self._mask
+        whole = self._mask.all(2).all(1)
+        self._test_mask[whole] = 1
+        self.smoothness = 1 / self._mask.sum((1, 2))
+        self.best_value = torch.zeros_like(self.smoothness)
 
-    def loss(self, weight: Tensor) -> float:
+    def loss(self, weight: Tensor) -> Tensor:
         return self.curvature(weight - self._matrix) / 2
 
     def gradient(self, weight: Tensor) -> Tensor:
-        return (weight - self._matrix) * self._mask * self.smoothness
+        return (weight - self._matrix) * self._mask * self.smoothness[:, None, None]
 
-    def curvature(self, direction: Tensor) -> float:
-        return float((direction.square() * self._mask).sum()) * self.smoothness
+    def curvature(self, direction: Tensor) -> Tensor:
+        return (direction.square() * self._mask).sum((1, 2)) * self.smoothness
 
-    def test_loss(self, weight: Tensor) -> float:
-        return float(((weight - self._test).square() * self._test_mask).sum() / (2 * self._test_mask.sum()))
+    def test_loss(self, weight: Tensor) -> Tensor:
+        squares = (weight - self._test).square() * self._test_mask
+        return squares.sum((1, 2)) / (2 * self._test_mask.sum((1, 2)))
 
     def best_at_rank(self, rank: int) -> Reference | None:
         check_rank(rank, self.shape)
@@ -94,13 +101,16 @@ class FactorizationSpec:
     def config(self) -> dict[str, Any]:
         return {"name": MatrixFactorization.name, **dataclasses.asdict(self)}
 
-    def draw(self, seed: int) -> MatrixFactorization:
-        generator = torch.Generator().manual_seed(seed)
+    def draw(self, seeds: Sequence[int]) -> MatrixFactorization:
         shape = (self.rows, self.columns)
-        shift = random_low_rank(shape, self.rank, self.decay, generator)
-        shift *= self.size / shift.square().mean().sqrt()
-        matrix, test = (
-            shift + self.noise * torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2)
-        )
-        mask = (torch.rand(shape, dtype=torch.float64, generator=generator) < self.observed).to(torch.float64)
-        return MatrixFactorization(matrix, torch.zeros(shape, dtype=torch.float64), test, mask)
+        drawn = []
+        for seed in seeds:
+            generator = torch.Generator().manual_seed(seed)
+            shift = random_low_rank(shape, self.rank, self.decay, generator)
+            shift *= self.size / shift.square().mean().sqrt()
+            matrix, test = (
+                shift + self.noise * torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2)
+            )
+            mask = (torch.rand(shape, dtype=torch.float64, generator=generator) < self.observed).to(torch.float64)
+            drawn.append((matrix, torch.zeros_like(matrix), test, mask))
+        return MatrixFactorization(*map(torch.stack, zip(*drawn, strict=True)))
