@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from colarepro.errors import ColaError
 from colarepro.theory.problem import Problem
 
 
@@ -23,6 +24,8 @@ class Counterexample(Problem):
     gradient_flops = 0  # no matrix product
 
     def __init__(self, count: int = 1) -> None:
+        if count < 1:
+            raise ColaError(f"{count} copies of a problem were asked for; expected at least one.")
         self.start = torch.zeros(count, 3, 3, dtype=torch.float64)
         self._weights = torch.ones_like(self.start)
         self._weights[:, 0, 0] = 10

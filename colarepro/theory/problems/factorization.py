@@ -11,6 +11,7 @@ from torch import Tensor
 
 from colarepro.errors import ColaError
 from colarepro.theory.problem import Problem, Reference, check_matrices, check_radius, check_rank
+from colarepro.theory.problems.linear_task import stack_draws
 from colarepro.theory.spectral import project_nuclear_ball, random_low_rank, truncate
 
 
@@ -35,12 +36,15 @@ class MatrixFactorization(Problem):
         self._mask = check_matrices("mask", mask, *self.start.shape)
         if not bool(((self._mask == 0) | (self._mask == 1)).all()) or not bool(self._mask.any(2).any(1).all()):
             raise ColaError("The mask must hold zeros and ones only, and at least one 1.")
-        self._whole = bool(self._mask.all())
         self._test_mask = 1 - self._mask
         whole = self._mask.all(2).all(1)
         self._test_mask[whole] = 1
         self.smoothness = 1 / self._mask.sum((1, 2))
         self.best_value = torch.zeros_like(self.smoothness)
+
+    @property
+    def _whole(self) -> bool:
+        return bool(self._mask.all())  # asked anew: `take` may leave out the seeds with a hole
 
     def loss(self, weight: Tensor) -> Tensor:
         return self.curvature(weight - self._matrix) / 2
@@ -87,8 +91,11 @@ class FactorizationSpec:
         if min(self.rows, self.columns) < 1:
             raise ColaError("A factorisation needs at least one row and one column.")
         check_rank(self.rank, (self.rows, self.columns))
-        if not all(map(math.isfinite, (self.size, self.decay, self.noise))) or self.noise < 0:
-            raise ColaError("A factorisation needs finite numbers and a noise of at least 0.")
+        if not all(0 <= number < math.inf for number in (self.size, self.noise)) or not 0 < self.decay <= 1:
+            raise ColaError(
+                f"The size, noise and decay are {self.size}, {self.noise} and {self.decay}; expected two finite "
+                "numbers of at least 0 and one above 0 and at most 1."
+            )
         if not 0 < self.observed <= 1:
             raise ColaError(f"The observed share is {self.observed}; expected above 0 and at most 1.")
 
@@ -102,15 +109,15 @@ class FactorizationSpec:
         return {"name": MatrixFactorization.name, **dataclasses.asdict(self)}
 
     def draw(self, seeds: Sequence[int]) -> MatrixFactorization:
+        return MatrixFactorization(*stack_draws(self._draw, seeds))
+
+    def _draw(self, seed: int) -> tuple[Tensor, ...]:
         shape = (self.rows, self.columns)
-        drawn = []
-        for seed in seeds:
-            generator = torch.Generator().manual_seed(seed)
-            shift = random_low_rank(shape, self.rank, self.decay, generator)
-            shift *= self.size / shift.square().mean().sqrt()
-            matrix, test = (
-                shift + self.noise * torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2)
-            )
-            mask = (torch.rand(shape, dtype=torch.float64, generator=generator) < self.observed).to(torch.float64)
-            drawn.append((matrix, torch.zeros_like(matrix), test, mask))
-        return MatrixFactorization(*map(torch.stack, zip(*drawn, strict=True)))
+        generator = torch.Generator().manual_seed(seed)
+        shift = random_low_rank(shape, self.rank, self.decay, generator)
+        shift *= self.size / shift.square().mean().sqrt()
+        matrix, test = (
+            shift + self.noise * torch.randn(shape, dtype=torch.float64, generator=generator) for _ in range(2)
+        )
+        mask = (torch.rand(shape, dtype=torch.float64, generator=generator) < self.observed).to(torch.float64)
+        return matrix, torch.zeros_like(matrix), test, mask

@@ -1,17 +1,16 @@
 """Multi-output linear regression whose solution is a low-rank shift of the starting weight."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from colarepro.errors import ColaError
 from colarepro.theory.problem import Problem, Reference, check_matrices, check_radius, check_rank
-from colarepro.theory.spectral import nuclear_norm, project_nuclear_ball, random_low_rank, truncate
+from colarepro.theory.problems.linear_task import LinearTaskSpec, stack_draws
+from colarepro.theory.spectral import nuclear_norm, project_nuclear_ball, truncate
 
 
 class LowRankRegression(Problem):
@@ -52,7 +51,8 @@ class LowRankRegression(Problem):
         self._optimum = self.start + moment @ self._inverse_root @ self._inverse_root
         self.best_value = _half_mean_square(self._targets - self._inputs @ self._optimum.mT)
         identity = torch.eye(n, dtype=torch.float64)
-        self._isotropic = bool(torch.allclose(self._gram, self.smoothness[:, None, None] * identity))
+        # A seed each, so that `take` keeps it right.
+        self._isotropic = torch.isclose(self._gram, self.smoothness[:, None, None] * identity).flatten(1).all(1)
 
     # The gradient vanishes at the optimum, so loss and gradient are written around it: the excess is then
     # exact to the last digits, where a difference of two residual sums would cancel.
@@ -85,7 +85,7 @@ class LowRankRegression(Problem):
         update = self._optimum - self.start
         if bool((nuclear_norm(update) <= radius * (1 + 1e-12)).all()):
             return self._reference(self._optimum)
-        if self._isotropic:
+        if bool(self._isotropic.all()):
             return self._reference(self.start + project_nuclear_ball(update, radius))
         return None
 
@@ -103,61 +103,33 @@ def _half_mean_square(residual: Tensor) -> Tensor:
     return residual.square().sum((1, 2)) / (2 * residual.shape[1])
 
 
-@dataclass(frozen=True)
-class RegressionSpec:
+@dataclass(frozen=True, kw_only=True)
+class RegressionSpec(LinearTaskSpec):
     """Y = X (start + shift)^T + noise, with a shift of low rank and a test split from the same law.
 
-    ``condition`` is that of the inputs' covariance (eigenvalues spaced geometrically, mean 1).
-    ``isotropic`` makes X^T X / N the identity exactly, which needs ``samples >= inputs``.
-    ``size`` is the shift's largest singular value and ``decay`` the ratio of each one to the one before.
+    ``noise`` is a standard deviation. ``isotropic`` makes X^T X / N the identity exactly, which needs
+    ``samples >= inputs`` and a ``condition`` of 1.
     """
 
-    outputs: int = 12
-    inputs: int = 16
-    samples: int = 64
-    rank: int = 3
-    size: float = 4.0
-    decay: float = 0.8
-    condition: float = 1.0
     noise: float = 0.0
-    test_samples: int = 1000
     isotropic: bool = False
+    name = LowRankRegression.name
 
     def __post_init__(self) -> None:
-        if min(self.outputs, self.inputs, self.samples, self.test_samples) < 1:
-            raise ColaError("A regression needs at least one output, input, sample and test sample.")
-        check_rank(self.rank, (self.outputs, self.inputs))
-        numbers = (self.size, self.decay, self.condition, self.noise)
-        if not all(map(math.isfinite, numbers)) or self.condition < 1 or self.noise < 0:
-            raise ColaError("A regression needs finite numbers, a condition of at least 1 and a noise of at least 0.")
+        super().__post_init__()
+        if not 0 <= self.noise < math.inf:
+            raise ColaError(f"The noise is {self.noise}; expected a finite number of at least 0.")
         if self.isotropic and (self.samples < self.inputs or self.condition != 1):
             raise ColaError("An isotropic design needs at least as many samples as inputs and a condition of 1.")
 
-    @property
-    def nuclear_norm(self) -> float:
-        """Nuclear norm of the shift, the same for every seed."""
-        return self.size * sum(self.decay**index for index in range(self.rank))
-
-    def config(self) -> dict[str, Any]:
-        return {"name": LowRankRegression.name, **dataclasses.asdict(self)}
-
     def draw(self, seeds: Sequence[int]) -> LowRankRegression:
-        return LowRankRegression(*map(torch.stack, zip(*map(self._draw, seeds), strict=True)))
+        return LowRankRegression(*stack_draws(self._draw, seeds))
 
     def _draw(self, seed: int) -> tuple[Tensor, ...]:
-        generator = torch.Generator().manual_seed(seed)
-
-        def normal(*size: int) -> Tensor:
-            return torch.randn(*size, dtype=torch.float64, generator=generator)
-
-        start = normal(self.outputs, self.inputs) / math.sqrt(self.inputs)
-        shift = self.size * random_low_rank((self.outputs, self.inputs), self.rank, self.decay, generator)
-        scales = self.condition ** -torch.linspace(0, 1, self.inputs, dtype=torch.float64)
-        scales = (scales / scales.mean()).sqrt()
-        train, test = normal(self.samples, self.inputs) * scales, normal(self.test_samples, self.inputs) * scales
-        if self.isotropic:
-            train = math.sqrt(self.samples) * torch.linalg.qr(train).Q
+        task = self.task(seed)
+        train = math.sqrt(self.samples) * torch.linalg.qr(task.train).Q if self.isotropic else task.train
         targets, test_targets = (
-            inputs @ (start + shift).T + self.noise * normal(len(inputs), self.outputs) for inputs in (train, test)
+            inputs @ (task.start + task.shift).T + self.noise * task.normal(len(inputs), self.outputs)
+            for inputs in (train, task.test)
         )
-        return train, targets, start, test, test_targets
+        return train, targets, task.start, task.test, test_targets
