@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import json
 import math
 import platform
@@ -91,9 +92,7 @@ def _commit() -> str:
 
 def environment(device: str) -> dict[str, str]:
     """Versions, commit and hardware of this process; ``device`` as torch names it, such as ``cuda:0``."""
-    import peft
     import torch
-    import transformers
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     return {
@@ -101,7 +100,7 @@ def environment(device: str) -> dict[str, str]:
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
+        "transformers": importlib.metadata.version("transformers"),
+        "peft": importlib.metadata.version("peft"),
         "device": f"{device} ({name})",
     }

@@ -39,6 +39,52 @@ def jaggi_excess(step: int, smoothness: float, diameter: float) -> float:
     return 2 * smoothness * diameter**2 / (step + 2)
 
 
+def lacoste_julien_least_gap(step: int, start_excess: float, smoothness: float, diameter: float) -> float:
+    """Lacoste-Julien 2016, Theorem 1: on a loss that need not be convex, with the step gap / C (at most 1) or
+    line search, the least gap of the iterates 0 to ``step`` is at most ``max(2 h_0, C) / sqrt(step + 1)``.
+
+    C is at most ``smoothness * diameter^2``, which stands for it here.
+    """
+    _check(step + 1, start_excess, smoothness, diameter)
+    return max(2 * start_excess, smoothness * diameter**2) / math.sqrt(step + 1)
+
+
+def hazan_luo_excess(step: int, smoothness: float, diameter: float) -> float:
+    """Hazan & Luo 2016, Theorem 3: mean excess of stochastic Frank-Wolfe, ``4 L D^2 / (step + 2)``, on a convex
+    loss with steps 2 / (t + 1) and batches that keep the gradient's variance below (L D / (t + 1))^2."""
+    _check(step, 0.0, smoothness, diameter)
+    return 4 * smoothness * diameter**2 / (step + 2)
+
+
+def rac_share(rank: int, size: int) -> float:
+    """Smallest eigenvalue ``rank / size`` of the mean projection E[H] on a uniformly random ``rank``-dimensional
+    subspace of a ``size``-dimensional space (RAC-LoRA, arXiv 2410.08305, Assumption 5.1)."""
+    if not 1 <= rank <= size:
+        raise ColaError(f"A projection of rank {rank} was asked for in dimension {size}; expected 1 to {size}.")
+    return rank / size
+
+
+def rac_contraction(step_size: float, strong_convexity: float, rank: int, size: int) -> float:
+    """RAC-LoRA, Theorem 5.5: factor ``1 - gamma mu r / n`` by which a step of size gamma <= 1 / L multiplies the
+    mean excess, at most, under the PL inequality with constant mu."""
+    return 1 - step_size * strong_convexity * rac_share(rank, size)
+
+
+def rac_mean_square_gradient(steps: int, start_excess: float, step_size: float, rank: int, size: int) -> float:
+    """RAC-LoRA, Theorem 5.3: mean squared gradient norm of a uniformly drawn iterate among 0 to ``steps`` - 1,
+    ``2 h_0 n / (r gamma T)``, on a smooth loss that need not be convex, for gamma <= 1 / L."""
+    _check(steps, start_excess, 1.0, 1.0)
+    return 2 * start_excess / (rac_share(rank, size) * step_size * steps)
+
+
+def pursuit_contraction(rank: int, shape: tuple[int, int]) -> float:
+    """Wang et al. 2014 (arXiv 1404.1377), Theorem 3.1: factor ``1 - r / min(m, n)`` of the squared residual for each
+    pursuit of rank r of a fully observed matrix (their r is 1)."""
+    if not 1 <= rank <= min(shape):
+        raise ColaError(f"Rank {rank} was given for a {shape[0]} x {shape[1]} matrix; expected 1 to {min(shape)}.")
+    return 1 - rank / min(shape)
+
+
 def nuclear_ball_diameter(radius: float) -> float:
     """Diameter 2 radius of the nuclear-norm ball in the Frobenius norm, between u v^T and -u v^T."""
     return 2 * radius

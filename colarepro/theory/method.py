@@ -45,7 +45,8 @@ class Method(ABC, Generic[S]):
         """The seeds (S,) that have diverged."""
         if state.last_gradient_norm is None or state.first_gradient_norm is None:
             return torch.zeros(problem.count, dtype=torch.bool)
-        return ~(state.last_gradient_norm <= EXPLOSION * state.first_gradient_norm)
+        first = torch.where(state.first_gradient_norm > 0, state.first_gradient_norm, torch.inf)
+        return ~(state.last_gradient_norm <= EXPLOSION * first) | state.last_gradient_norm.isinf()
 
     @abstractmethod
     def postprocess(self, problem: Problem, state: S) -> Tensor:
@@ -63,7 +64,7 @@ class Method(ABC, Generic[S]):
 
 @dataclass(frozen=True)
 class Solution:
-    """How each seed's run ended: last weights (S, m, n), a status and a step a seed, and what was measured."""
+    """How each seed's run ended: the last measured weights (S, m, n), a status and a step a seed, and the trace."""
 
     weight: Tensor
     status: list[Status]
@@ -105,7 +106,7 @@ def minimize(
     ended_at = [steps] * problem.count
     live = torch.ones(problem.count, dtype=torch.bool)
     state = method.init(problem, steps, seeds)
-    weight = method.postprocess(problem, state)
+    weight = problem.start
 
     def end(which: Tensor, status: Status) -> None:
         for seed in torch.nonzero(which & live).flatten().tolist():
@@ -115,6 +116,8 @@ def minimize(
     for index in range(steps + 1):
         late = seconds is not None and spent >= seconds
         if index % every == 0 or index == steps or late:
+            # A seed that has ended keeps the weight of its last measurement; the others move on.
+            weight = torch.where(live[:, None, None], method.postprocess(problem, state), weight)
             trace.measure(problem, weight, live.clone(), index, state, method.answer(problem, state), spent, radius)
             end(~torch.isfinite(torch.from_numpy(trace.loss[-1])), Status.DIVERGED)
             if gap_tolerance is not None:
@@ -126,10 +129,9 @@ def minimize(
         began = time.perf_counter()
         state = method.step(problem, state)
         spent += time.perf_counter() - began
-        # A seed that has ended keeps the weight that it ended with; the others move on.
-        moved = method.postprocess(problem, state)
-        weight = moved if bool(live.all()) else torch.where(live[:, None, None], moved, weight)
         end(method.terminate(problem, state), Status.DIVERGED)
         if on_step is not None:
             on_step()
+        if not bool(live.any()):
+            break
     return Solution(weight, [status or Status.DONE for status in ended], ended_at, trace)

@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,8 +30,9 @@ class Problem(ABC):
     Attributes: ``name`` (one word); ``start`` (S, m, n); ``smoothness`` (S,), a constant L with
     ``|gradient(V) - gradient(W)|_F <= L |V - W|_F`` (exact, or an upper bound that the class proves);
     ``best_value`` (S,), the minimum of ``loss`` over all W, or a lower bound where the class says so;
-    ``quadratic``, whether ``curvature`` is defined; ``samples``, the number of terms that ``sampled_gradient`` draws from (0: there is none);
-    ``gradient_flops``, floating-point operations of one full gradient of one seed (matrix products only).
+    ``quadratic``, whether ``curvature`` is defined; ``samples``, the number of terms that ``sampled_gradient``
+    draws from (0: there is none); ``gradient_flops``, floating-point operations of one full gradient of one
+    seed (matrix products only).
 
     Every class checks its data before any work and raises `ColaError` (a ``ValueError``) of one sentence for
     a rank below 1 or above min(m, n), a radius that is not above 0, data that is not finite, and shapes that
@@ -104,6 +105,18 @@ class Problem(ABC):
             if isinstance(value, Tensor):
                 setattr(taken, name, value[index])
         return taken
+
+
+P = TypeVar("P", bound=Problem)
+
+
+def join(problems: Sequence[P]) -> P:
+    """One batch of several problems of one class and of equal sizes, in this order."""
+    joined = copy.copy(problems[0])
+    for name, value in vars(joined).items():
+        if isinstance(value, Tensor):
+            setattr(joined, name, torch.cat([getattr(problem, name) for problem in problems]))
+    return joined
 
 
 class ProblemSpec(Protocol):

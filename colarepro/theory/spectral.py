@@ -10,6 +10,13 @@ def truncate(matrix: Tensor, rank: int) -> Tensor:
     return (left[..., :rank] * values[..., None, :rank]) @ right[..., :rank, :]
 
 
+def tamed(matrix: Tensor) -> Tensor:
+    """The batch with zeros for a matrix whose Frobenius norm is not finite, a diverged seed's: LAPACK refuses NaN
+    and Inf for the whole batch."""
+    finite = torch.isfinite(torch.linalg.matrix_norm(matrix))
+    return matrix if bool(finite.all()) else torch.where(finite[:, None, None], matrix, 0)
+
+
 def spectral_norm(matrix: Tensor) -> Tensor:
     """Largest singular values (S,)."""
     return torch.linalg.svdvals(matrix)[..., 0]
@@ -29,7 +36,7 @@ def project_nuclear_ball(matrix: Tensor, radius: float, rank: int | None = None)
     left, values, right = left[..., :rank], values[..., :rank], right[..., :rank, :]
     counts = torch.arange(1, values.shape[-1] + 1, dtype=values.dtype)
     excess = (values.cumsum(-1) - radius) / counts
-    last = (values > excess).sum(-1, keepdim=True) - 1
+    last = ((values > excess).sum(-1, keepdim=True) - 1).clamp(min=0)  # below 0: the radius is lost in rounding
     threshold = excess.gather(-1, last).clamp(min=0)  # at most 0: already inside
     return (left * (values - threshold).clamp(min=0)[..., None, :]) @ right
 

@@ -34,7 +34,7 @@ class State:
         """Count one gradient evaluation over a ``share`` of the samples and remember its norms."""
         self.last_gradient_norm = torch.linalg.matrix_norm(gradient)
         if self.first_gradient_norm is None:
-            self.first_gradient_norm = self.last_gradient_norm
+            self.first_gradient_norm = self.last_gradient_norm.clone()
         self.gradients += share
         self.flops += flops * share
 

@@ -46,7 +46,7 @@ class Trace:
     update_norm: list[np.ndarray] = field(default_factory=list)
     oracle_share: list[np.ndarray] = field(default_factory=list)
     oracle_error: list[np.ndarray] = field(default_factory=list)
-    gradients: list[int] = field(default_factory=list)
+    gradients: list[float] = field(default_factory=list)
     lmo_calls: list[int] = field(default_factory=list)
     svds: list[int] = field(default_factory=list)
     flops: list[float] = field(default_factory=list)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from colarepro.chain import Schedule
 from colarepro.theory.method import Method
-from colarepro.theory.methods.descent import Descent, GradientDescent, apply
+from colarepro.theory.methods.descent import Descent, GradientDescent, apply, squared_norm_bound
 from colarepro.theory.methods.streams import Streams, check_draw
 from colarepro.theory.problem import Problem, check_rank
 from colarepro.theory.state import Answer, State
@@ -21,7 +21,8 @@ from colarepro.theory.state import Answer, State
 
 @dataclass(kw_only=True)
 class AdapterState(State):
-    """``start`` and ``base`` (S, m, n) frozen; ``A`` (S, r, n) and ``B`` (S, m, r); ``knots`` the steps after which a link ends;
+    """``start`` and ``base`` (S, m, n) frozen; ``A`` (S, r, n) and ``B`` (S, m, r); ``knots`` the steps after which a
+    link ends;
     ``link`` counts from 0; ``total`` (S, m, n) is the sum of all finished links, ``first_A`` the first link's;
     ``asked`` (S, m, n) is the gradient that the current link began at, ``finished`` the last link as an
     oracle's answer."""
@@ -63,6 +64,7 @@ class AdapterMethod(Method[AdapterState]):
     descent: Descent = field(default_factory=GradientDescent)
     name: ClassVar[str] = "adapter"
     trains_A: ClassVar[bool] = True
+    merges: ClassVar[bool] = True  # whether a link begins anew at a knot, from B = 0
 
     def schedule(self, steps: int) -> Schedule:
         """The chain's schedule in a run of this many steps; here a single link."""
@@ -96,8 +98,11 @@ class AdapterMethod(Method[AdapterState]):
     def init(self, problem: Problem, steps: int, seeds: Sequence[int]) -> AdapterState:
         check_rank(self.rank, problem.shape)
         check_draw(self.draw)
+        return self.begin(problem, steps, Streams(seeds))
+
+    def begin(self, problem: Problem, steps: int, streams: Streams) -> AdapterState:
+        """`init` with random numbers that somebody else already draws from."""
         m, n = problem.shape
-        streams = Streams(seeds)
         A = nn.Parameter(streams.draw_A(self.draw, self.rank, n), requires_grad=self.trains_A)
         B = nn.Parameter(torch.zeros(problem.count, m, self.rank, dtype=torch.float64))
         return AdapterState(
@@ -116,7 +121,7 @@ class AdapterMethod(Method[AdapterState]):
         A, B = state.A.detach(), state.B.detach()
         gradient = problem.gradient(state.base + B @ A)
         state.saw(gradient, problem.gradient_flops)
-        if state.steps_of_link == 0:
+        if state.steps_of_link == 0 and (self.merges or state.asked is None):
             state.asked = gradient
         products = 3 if self.trains_A else 2  # B A and a gradient for each factor
         state.flops += products * 2 * problem.shape[0] * problem.shape[1] * self.rank
@@ -136,12 +141,12 @@ class AdapterMethod(Method[AdapterState]):
     def _smoothness(self, problem: Problem, state: AdapterState) -> Tensor:
         if not isinstance(self.descent, GradientDescent) or self.descent.smoothness == "problem":
             return problem.smoothness
-        largest = _squared_norm(state.A.detach())
+        largest = squared_norm_bound(state.A.detach())
         if not self.trains_A:
             return problem.smoothness * largest
         # The Frobenius norm of G stands for its spectral norm: no SVD a step, and it vanishes at the end.
         assert state.last_gradient_norm is not None
-        return problem.smoothness * (largest + _squared_norm(state.B.detach())) + state.last_gradient_norm
+        return problem.smoothness * (largest + squared_norm_bound(state.B.detach())) + state.last_gradient_norm
 
     def postprocess(self, problem: Problem, state: AdapterState) -> Tensor:
         return state.base + state.B.detach() @ state.A.detach()
@@ -153,13 +158,3 @@ class AdapterMethod(Method[AdapterState]):
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "optimizer": self.descent.kind}
-
-
-def _squared_norm(factor: Tensor) -> Tensor:
-    """Squared spectral norms (S,) of factors (S, r, n) or (S, m, r), by their r x r Gram matrices."""
-    gram = factor @ factor.mT if factor.shape[1] <= factor.shape[2] else factor.mT @ factor
-    if gram.shape[1] == 1:
-        return gram[:, 0, 0]
-    finite = torch.isfinite(gram).flatten(1).all(1)
-    largest = torch.linalg.eigvalsh(torch.where(finite[:, None, None], gram, 0))[:, -1]
-    return torch.where(finite, largest, torch.inf)

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from colarepro.errors import ColaError
 from colarepro.theory.methods.frank_wolfe import FrankWolfe, FrankWolfeState
 from colarepro.theory.problem import Problem, check_rank
-from colarepro.theory.spectral import project_nuclear_ball
+from colarepro.theory.spectral import project_nuclear_ball, tamed
 from colarepro.theory.state import svd_flops
 
 
@@ -39,4 +38,4 @@ class BlockFrankWolfe(FrankWolfe):
         state.svds += 1
         state.flops += svd_flops(problem.shape)
         target = state.update - gradient / (problem.smoothness * self.block_step)[:, None, None]
-        return project_nuclear_ball(torch.nan_to_num(target, posinf=0.0, neginf=0.0), self.radius, self.rank)
+        return project_nuclear_ball(tamed(target), self.radius, self.rank)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from colarepro.chain import Chain, Schedule
 from colarepro.errors import ColaError
 from colarepro.theory.method import Method
-from colarepro.theory.methods.descent import Descent, GradientDescent
+from colarepro.theory.methods.descent import Descent, GradientDescent, squared_norm_bound
 from colarepro.theory.methods.streams import Streams, check_draw
 from colarepro.theory.problem import Problem, check_rank
 from colarepro.theory.state import State
@@ -85,7 +85,9 @@ class ChainedCola(Method[ChainedState]):
             factors[0].data.copy_(A)
             optimizer = self.descent.optimizer(factors)
             runs.append(
-                Run(layer, factors, optimizer, Chain(model, schedule, total_steps=steps, optimizer=optimizer, seed=seed))
+                Run(
+                    layer, factors, optimizer, Chain(model, schedule, total_steps=steps, optimizer=optimizer, seed=seed)
+                )
             )
         identity = torch.eye(problem.shape[1], dtype=torch.float64)
         return ChainedState(runs=runs, streams=streams, identity=identity)
@@ -94,13 +96,13 @@ class ChainedCola(Method[ChainedState]):
         weights = [run.weight(state.identity) for run in state.runs]
         gradients = problem.gradient(torch.stack([weight.detach() for weight in weights]))
         state.saw(gradients, problem.gradient_flops)
-        link = state.runs[0].chain.link
+        links = [run.chain.link for run in state.runs]
         for position, (run, weight, gradient) in enumerate(zip(state.runs, weights, gradients, strict=True)):
             weight.backward(gradient)
             if isinstance(self.descent, GradientDescent):
                 smoothness = float(problem.smoothness[position])
                 if self.descent.smoothness == "local":
-                    squares = sum(_spectral_norm(factor.detach()) ** 2 for factor in run.factors)
+                    squares = sum(float(squared_norm_bound(factor.detach()[None])) for factor in run.factors)
                     smoothness = smoothness * squares + float(gradient.norm())
                 run.optimizer.param_groups[0]["lr"] = self.descent.factor / smoothness
             run.optimizer.step()
@@ -112,10 +114,12 @@ class ChainedCola(Method[ChainedState]):
                 assert state.last_gradient_norm is not None
                 state.last_gradient_norm[position] = math.inf
             run.optimizer.zero_grad()
-        if self.initialization == "fresh" and state.runs[0].chain.link != link:
+        tied = [run.chain.link != link for run, link in zip(state.runs, links, strict=True)]
+        if self.initialization == "fresh" and any(tied):
             fresh = state.streams.draw_A(self.draw, self.rank, problem.shape[1])
-            for run, A in zip(state.runs, fresh, strict=True):
-                run.factors[0].data.copy_(A)
+            for run, A, new in zip(state.runs, fresh, tied, strict=True):
+                if new:  # a diverged seed's link stays as it is
+                    run.factors[0].data.copy_(A)
         return state
 
     def postprocess(self, problem: Problem, state: ChainedState) -> Tensor:
@@ -124,9 +128,3 @@ class ChainedCola(Method[ChainedState]):
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "optimizer": self.descent.kind}
-
-
-def _spectral_norm(factor: Tensor) -> float:
-    if not bool(torch.isfinite(factor).all()):  # LAPACK refuses it
-        return math.inf
-    return float(torch.linalg.matrix_norm(factor, 2))

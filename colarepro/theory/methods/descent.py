@@ -19,6 +19,7 @@ class GradientDescent:
     factors of W0 + B A it is ``L (|A|^2 + |B|^2) + |G|`` (spectral norms, G the gradient at W), which
     bounds the Hessian of (A, B) -> loss there: its quadratic form is at most
     ``L |dB A + B dA|_F^2 + 2 <G, dB dA>``. Over B alone it is ``L |A|^2``.
+    `squared_norm_bound` stands for the squares of the factors' norms.
     ``"problem"``: the problem's L everywhere, a constant step as the literature on LoRA's rates takes it.
     """
 
@@ -71,3 +72,15 @@ def apply(
     if isinstance(descent, AdamW):
         optimizer.param_groups[0]["lr"] = descent.learning_rate * warmth
     optimizer.step()
+
+
+def squared_norm_bound(factor: Tensor) -> Tensor:
+    """Upper bounds (S,) on the squared spectral norms of factors (S, r, n) or (S, m, r), at most r^(1/4) too large.
+
+    The Frobenius norm of the squared r x r Gram matrix, and its root: no eigenvalues a step, which cost more than
+    everything else in it. For rank 1 it is exact.
+    """
+    gram = factor @ factor.mT if factor.shape[1] <= factor.shape[2] else factor.mT @ factor
+    if gram.shape[1] == 1:
+        return gram[:, 0, 0]
+    return torch.linalg.matrix_norm(gram @ gram).sqrt()

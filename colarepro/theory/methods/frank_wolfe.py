@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from colarepro.theory.lmo import Atom, nuclear_ball_lmo
 from colarepro.theory.method import Method
 from colarepro.theory.methods.streams import Streams
 from colarepro.theory.problem import Problem, check_radius
+from colarepro.theory.spectral import tamed
 from colarepro.theory.state import Answer, State, svd_flops
 from colarepro.theory.steps import Situation, step_rule
 
@@ -52,7 +53,9 @@ class FrankWolfe(Method[FrankWolfeState]):
     def init(self, problem: Problem, steps: int, seeds: Sequence[int]) -> FrankWolfeState:
         check_radius(self.radius)
         step_rule(self.rule)
-        if self.batch < 0 or self.tolerance < 0:
+        if self.rule == "exact" and not problem.quadratic:
+            raise ColaError(f"The problem {problem.name} is not quadratic, so exact line search is not defined on it.")
+        if self.batch < 0 or not self.tolerance >= 0:
             raise ColaError(
                 f"Frank-Wolfe was given a batch of {self.batch} and an oracle tolerance of {self.tolerance}; expected "
                 "both to be at least 0."
@@ -99,9 +102,7 @@ class FrankWolfe(Method[FrankWolfeState]):
         """The oracle's answer V - start (S, m, n) in the ball."""
         state.lmo_calls += 1
         m, n = problem.shape
-        if not bool(torch.isfinite(gradient).all()):  # a diverged seed asks for nothing
-            gradient = torch.nan_to_num(gradient, posinf=0.0, neginf=0.0)
-        atom = state.atom = nuclear_ball_lmo(gradient, self.radius, self.tolerance, state.atom)
+        atom = state.atom = nuclear_ball_lmo(tamed(gradient), self.radius, self.tolerance, state.atom)
         state.svds += atom.products == 0
         state.flops += 2 * m * n * atom.products if atom.products else svd_flops(problem.shape)
         return atom.matrix()

@@ -1,14 +1,16 @@
 """The paper's idealised COLA: Frank-Wolfe whose oracle is a LoRA link."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from colarepro.errors import ColaError
 from colarepro.theory.methods.frank_wolfe import FrankWolfe, FrankWolfeState
 from colarepro.theory.methods.lora import Lora
-from colarepro.theory.problem import Problem
+from colarepro.theory.problem import Problem, check_rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +27,17 @@ class IdealizedCola(FrankWolfe):
     link_steps: int = 10
     name: ClassVar[str] = "idealized-cola"
 
+    def init(self, problem: Problem, steps: int, seeds: Sequence[int]) -> FrankWolfeState:
+        check_rank(self.rank, problem.shape)
+        if self.link_steps < 1:
+            raise ColaError(f"A link of {self.link_steps} steps was asked for; expected at least 1.")
+        return super().init(problem, steps, seeds)
+
     def vertex(self, problem: Problem, state: FrankWolfeState, gradient: Tensor) -> Tensor:
         state.lmo_calls += 1
         link = Lora(rank=self.rank)
-        trained = link.init(problem, self.link_steps, range(problem.count))
+        trained = link.begin(problem, self.link_steps, state.streams)
         trained.base = problem.start + state.update
-        trained.A.data = state.streams.draw_A(link.draw, self.rank, problem.shape[1])
         for _ in range(self.link_steps):
             trained = link.step(problem, trained)
         state.gradients += trained.gradients

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from colarepro.theory.method import Method
 from colarepro.theory.problem import Problem, check_rank
-from colarepro.theory.spectral import truncate
+from colarepro.theory.spectral import tamed, truncate
 from colarepro.theory.state import Answer, State, svd_flops
 
 
@@ -41,7 +41,7 @@ class Pursuit(Method[PursuitState]):
         state.saw(gradient, problem.gradient_flops)
         state.svds += 1
         state.flops += svd_flops(problem.shape)
-        leading = truncate(torch.nan_to_num(gradient, posinf=0.0, neginf=0.0), self.rank)
+        leading = truncate(tamed(gradient), self.rank)
         state.direction = -leading
         if problem.quadratic:
             slope, bend = (gradient * leading).sum((1, 2)), problem.curvature(leading)

@@ -1,10 +1,11 @@
 """RAC-LoRA: a chain that trains one factor of each link, with a projected step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from colarepro.chain import Schedule
 from colarepro.theory.methods.adapter import AdapterMethod
+from colarepro.theory.methods.descent import Descent, GradientDescent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class RacLora(AdapterMethod):
     """
 
     draw: str = "orthonormal"
+    descent: Descent = field(default_factory=lambda: GradientDescent(smoothness="problem"))
     length: int | None = None
     name: ClassVar[str] = "rac-lora"
     trains_A: ClassVar[bool] = False

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
 from colarepro.chain import Schedule
 from colarepro.errors import ColaError
 from colarepro.theory.methods.adapter import AdapterMethod, AdapterState
@@ -14,8 +12,12 @@ from colarepro.theory.problem import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class ReLora(AdapterMethod):
-    """At a knot the share ``prune`` of each moment's entries, those of least magnitude, is set to zero and Adam's
-    step count goes on (Lialin et al. 2023, arXiv 2307.05695); the step size then rises over ``warmup`` steps.
+    """At a knot the share ``prune`` of both moments' entries, those where the first is least in magnitude, is set to
+    zero and Adam's step count goes on (Lialin et al. 2023, arXiv 2307.05695); the step size then rises over
+    ``warmup`` steps.
+
+    One mask serves both moments. A mask for each leaves first moments without their second ones, and as A's
+    gradient is exactly zero at the start of a link, such an entry moves by its moment over Adam's epsilon.
     """
 
     length: int = 4
@@ -36,10 +38,10 @@ class ReLora(AdapterMethod):
 
     def forget(self, state: AdapterState) -> None:
         for moments in state.optimizer.state.values():
+            first = moments["exp_avg"].flatten(1)  # a row a seed: each is pruned by itself
+            least = first.abs().argsort(dim=1)[:, : round(self.prune * first.shape[1])]
             for name in ("exp_avg", "exp_avg_sq"):
-                flat = moments[name].flatten(1)  # a view: each seed is pruned by itself
-                least = flat.abs().argsort(dim=1)[:, : round(self.prune * flat.shape[1])]
-                flat.scatter_(1, least, torch.zeros_like(flat))
+                moments[name].flatten(1).scatter_(1, least, 0.0)
 
     def warmth(self, state: AdapterState) -> float:
         return min(1.0, (state.steps_of_link + 1) / (self.warmup + 1)) if state.link else 1.0

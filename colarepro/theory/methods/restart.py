@@ -16,6 +16,7 @@ class Restart(AdapterMethod):
 
     length: int = 4
     name: ClassVar[str] = "restart"
+    merges: ClassVar[bool] = False
 
     def schedule(self, steps: int) -> Schedule:
         return Schedule(length=self.length)

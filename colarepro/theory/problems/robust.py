@@ -60,19 +60,14 @@ class RobustRegression(Problem):
     def test_loss(self, weight: Tensor) -> Tensor:
         return self._mean(self._test_inputs @ weight.mT - self._test_targets)
 
-    # Written with 1 / (1 + t): a residual whose square overflows still has the right loss and gradient.
     def _mean(self, residual: Tensor) -> Tensor:
-        kept = 1 / (1 + (residual / self._scale).square())
-        return (
-            self._scale**2
-            / 2
-            * torch.where(kept < 0.5, 1 - kept, kept * (residual / self._scale).square()).sum(2).mean(1)
-        )
+        t = (residual / self._scale).square()
+        return self._scale**2 / 2 * (t / (1 + t)).sum(2).mean(1)
 
     def _gradient(self, weight: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         residual = inputs @ weight.mT - targets
-        kept = 1 / (1 + (residual / self._scale).square())
-        return (residual * kept.square()).mT @ inputs / inputs.shape[1]
+        slope = residual / (1 + (residual / self._scale).square()).square()
+        return slope.mT @ inputs / inputs.shape[1]
 
 
 @dataclass(frozen=True, kw_only=True)

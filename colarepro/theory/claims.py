@@ -1,0 +1,413 @@
+"""The convergence claims about chains of low-rank updates, each with the verdict that the records give."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from colarepro.results import Record, mean_interval
+
+Verdict = Callable[[Sequence[Record]], str]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``verdict`` reads the records of ``experiment`` and says "holds, ..." or "fails when ..."."""
+
+    name: str
+    statement: str
+    source: str
+    page: str
+    experiment: str
+    verdict: Verdict
+
+
+def verdicts(records: Iterable[Record]) -> list[tuple[Claim, str]]:
+    """Every claim with its verdict; a claim without records is "not measured"."""
+    found = list(records)
+    judged = []
+    for claim in CLAIMS:
+        own = [record for record in found if record.config["experiment"] == claim.experiment]
+        judged.append((claim, claim.verdict(own) if own else "not measured"))
+    return judged
+
+
+def _score(record: Record, name: str) -> float:
+    value = record.scores.get(name)
+    return float("nan") if value is None else float(value)
+
+
+def _violations(records: Sequence[Record]) -> int:
+    return int(sum(_score(record, "violations") for record in records))
+
+
+def _labelled(records: Sequence[Record], *labels: str) -> list[Record]:
+    return [record for record in records if record.config["label"] in labels]
+
+
+def _theorem(constant: str, *labels: str) -> Verdict:
+    def verdict(records: Sequence[Record]) -> str:
+        own = _labelled(records, *labels)
+        if broken := _violations(own):
+            return f"fails at {broken} values of T"
+        needed = [_score(record, "needed_constant") for record in own]
+        iterates = sum(_score(record, "iterates") for record in own)
+        return (
+            f"holds at every T in {len(own)} cases, {iterates:,.0f} iterates; constants needed "
+            f"{min(needed):.2f} to {max(needed):.2f} where {constant} is claimed"
+        )
+
+    return verdict
+
+
+def _condition(records: Sequence[Record]) -> str:
+    first = max(_score(record, "first_valid") for record in records)
+    return f"needed for the step to stay in the set; the largest M/(βD²) here asks for T ≥ {first:.0f}"
+
+
+def _bound(*labels: str) -> Verdict:
+    """A bound from above; the fitted exponents of the first label are shown, with bootstrap intervals."""
+
+    def verdict(records: Sequence[Record]) -> str:
+        own = _labelled(records, *labels)
+        if broken := _violations(own):
+            return f"fails at {broken} measurements"
+        text = f"holds in {len(own)} cases, largest ratio {max(_score(r, 'tightest_ratio') for r in own):.2g}"
+        slopes = [
+            f"{_score(r, 'slope_mean'):.2f} [{_score(r, 'slope_low'):.2f}, {_score(r, 'slope_high'):.2f}]"
+            for r in _labelled(own, labels[0])
+        ]
+        return f"{text}; exponents measured for {labels[0]}: {', '.join(slopes)}"
+
+    return verdict
+
+
+def _hazan_luo(records: Sequence[Record]) -> str:
+    own = _labelled(records, "stochastic, growing batch")
+    small = _labelled(records, "stochastic, batch of 4")
+    variance = max(_score(record, "variance_ratio") for record in own)
+    if broken := _violations(own):
+        return f"fails at {broken} measurements"
+    final = [_score(record, "final_excess_mean") for record in own]
+    stalled = [_score(record, "final_excess_mean") for record in small]
+    return (
+        f"holds, largest ratio {max(_score(r, 'tightest_ratio') for r in own):.2g} (variance at most {variance:.2g} of "
+        f"what is allowed); a constant batch of 4 ends {np.median(np.divide(stalled, final)):.0f} times higher"
+    )
+
+
+def _rac_exact(records: Sequence[Record]) -> str:
+    own = _labelled(records, "isotropic")
+    missed = [
+        record.config["method"]["rank"]
+        for record in own
+        if not _score(record, "factor_low") <= _score(record, "factor_bound") <= _score(record, "factor_high")
+    ]
+    errors = [abs(_score(r, "factor_mean") / _score(r, "factor_bound") - 1) for r in own]
+    if missed:
+        return f"fails for ranks {missed}: the 99 % interval of the factor misses 1 - γμr/n"
+    ranks = [record.config["method"]["rank"] for record in own]
+    return (
+        f"holds two-sided for r = {', '.join(map(str, ranks))}: 1 - γμr/n is in every 99 % interval, "
+        f"means within {100 * max(errors):.1f} %"
+    )
+
+
+def _rac_one_sided(label: str) -> Verdict:
+    def verdict(records: Sequence[Record]) -> str:
+        own = _labelled(records, label)
+        if broken := _violations(own):
+            return f"fails at {broken} measurements"
+        ratios = [_score(record, "tightest_ratio") for record in own]
+        return f"holds one-sided for {len(own)} ranks, largest ratio {max(ratios):.2g}"
+
+    return verdict
+
+
+def _outcome(records: Sequence[Record], label: str, factor: float) -> str:
+    (record,) = [r for r in _labelled(records, label) if r.config["factor"] == factor]
+    counts = {word: int(_score(record, word)) for word in ("converged", "stalled", "still falling", "diverged")}
+    total = sum(counts.values())
+    return " and ".join(f"{count}/{total} {word}" for word, count in counts.items() if count)
+
+
+def _count(records: Sequence[Record], label: str, factor: float, word: str) -> float:
+    """Share of the seeds of an arm that ended this way."""
+    (record,) = [r for r in _labelled(records, label) if r.config["factor"] == factor]
+    return _score(record, word) / len(record.config["seeds"])
+
+
+def _counterexample_large(records: Sequence[Record]) -> str:
+    lost = _count(records, "COLA, fresh A", 1.0, "diverged")
+    return (
+        f"{'holds' if lost > 0.5 else 'fails'} for a Gaussian A, {_outcome(records, 'COLA, fresh A', 1.0)}, but also "
+        f"for RAC-LoRA without its projection, {_outcome(records, 'RAC-LoRA, no projection', 1.0)}; not at 1/L of the "
+        f"factors' own L, {_outcome(records, 'COLA, fresh A, local step', 1.0)}; LoRA: "
+        f"{_outcome(records, 'LoRA', 1.0)}"
+    )
+
+
+def _counterexample_small(records: Sequence[Record]) -> str:
+    words = []
+    for label in ("COLA, fresh A", "COLA, same A"):
+        reached = min(_count(records, label, factor, "converged") for factor in (0.1, 0.01))
+        word = "fails" if reached > 0.5 else "holds"
+        words.append(
+            f"{word} for {label}: {_outcome(records, label, 0.1)} at 0.1/L, {_outcome(records, label, 0.01)} at 0.01/L"
+        )
+    rac = f"RAC-LoRA: {_outcome(records, 'RAC-LoRA', 0.1)}, {_outcome(records, 'RAC-LoRA', 0.01)}"
+    return "; ".join([*words, rac])
+
+
+def _pursuit(records: Sequence[Record]) -> str:
+    whole = [record for record in records if record.config["problem"]["observed"] == 1]
+    masked = [record for record in records if record.config["problem"]["observed"] < 1]
+    text = "holds" if not _violations(whole) else f"fails at {_violations(whole)} measurements"
+    pairs = [f"{_score(r, 'worst_factor'):.2f} of {_score(r, 'factor_bound'):.2f}" for r in whole]
+    return (
+        f"{text} seen whole: worst factor {', '.join(pairs)} at r = 1, 2, 4; through a mask, where it is not claimed, "
+        f"{_violations(masked)} measurements are above it"
+    )
+
+
+def _path(records: Sequence[Record]) -> str:
+    conditions = sorted({record.config["condition"] for record in records})
+    parts = []
+    for condition in conditions:
+        own = [record for record in records if record.config["condition"] == condition]
+        short = min(own, key=lambda record: record.config["link_steps"])
+        long = max(own, key=lambda record: record.config["link_steps"])
+        parts.append(
+            f"condition {condition:g}: {100 * _score(short, 'lag_mean'):.2g} % at {short.config['link_steps']} steps a "
+            f"link, {100 * _score(long, 'lag_mean'):.1g} % at {long.config['link_steps']}"
+        )
+    return "fails when links are short: the gain missing after 4 links is " + "; ".join(parts)
+
+
+def _rank(records: Sequence[Record]) -> str:
+    own = _labelled(records, "convex combination, theorem's step")
+    gaps = ", ".join(f"{_score(record, 'average_gap_mean'):.3g}" for record in own)
+    errors = ", ".join(f"{_score(record, 'error_mean'):.3g}" for record in own)
+    return f"the bound knows no rank; at r = 1, 2, 4 the measured average gap is {gaps}, the links' ε {errors}"
+
+
+def _addition(label: str) -> Verdict:
+    def verdict(records: Sequence[Record]) -> str:
+        own = _labelled(records, label)
+        combined = _labelled(records, "convex combination, theorem's step")
+        broken, total = _violations(own), sum(len(record.config["seeds"]) for record in own)
+        ratio = max(_score(record, "ratio_mean") for record in own)
+        shares = [_score(record, "share_mean") for record in own]
+        return (
+            f"not covered; measured: the inequality with the links' own ε is broken in {broken} of {total} runs (mean "
+            f"ratio at most {ratio:.2f}), ε is {100 * min(shares):.0f} to {100 * max(shares):.0f} % of the exact "
+            f"oracle's gain; it ends at an excess of {_score(own[0], 'excess_mean'):.1e} where the convex combination "
+            f"ends at {_score(combined[0], 'excess_mean'):.1e}"
+        )
+
+    return verdict
+
+
+def _precision(records: Sequence[Record]) -> str:
+    def final(size: float, label: str) -> str:
+        (record,) = [r for r in _labelled(records, label) if r.config["size"] == size]
+        return f"{_score(record, 'excess_mean'):.0e} ({100 * _score(record, 'kept_mean'):.0f} % kept)"
+
+    sizes = sorted({record.config["size"] for record in records}, reverse=True)
+    return "fails when links are added in bfloat16: " + "; ".join(
+        f"shift {size:g}: bf16 {final(size, 'bfloat16, added in place')}, bf16 from the sum "
+        f"{final(size, 'bfloat16, sum rounded once')}, fp16 {final(size, 'float16, added in place')}, "
+        f"fp32 {final(size, 'float32, added in place')}"
+        for size in sizes
+    )
+
+
+def _cells(records: Sequence[Record]) -> dict[tuple[float, int], list[Record]]:
+    cells: dict[tuple[float, int], list[Record]] = {}
+    for record in records:
+        problem = record.config["problem"]
+        cells.setdefault((problem["noise"], problem["samples"]), []).append(record)
+    return cells
+
+
+def _best(records: Sequence[Record], label: str) -> Record:
+    return min(_labelled(records, label), key=lambda record: _score(record, "test_loss_mean"))
+
+
+def _u_shape(records: Sequence[Record]) -> str:
+    cells = _cells(records)
+    true = records[0].config["problem"]["rank"]
+    found = {cell: _best(own, "COLA, rank-1 links").config["length"] for cell, own in cells.items()}
+    at = sum(length == true for length in found.values())
+    ranges = ", ".join(f"{length} (noise {noise:g}, N {n})" for (noise, n), length in found.items() if length != true)
+    return f"the least test loss is at the true rank {true} in {at} of {len(found)} cells" + (
+        f"; elsewhere at {ranges}" if ranges else ""
+    )
+
+
+def _beats_full(records: Sequence[Record]) -> str:
+    wins: list[str] = []
+    losses: list[str] = []
+    for (noise, samples), own in _cells(records).items():
+        chain, (full,) = _best(own, "COLA, rank-1 links"), _labelled(own, "full")
+        name = f"noise {noise:g}, N {samples}"
+        (wins if _paired(chain, full) < 0 else losses).append(name)
+    return f"holds in {len(wins)} of {len(wins) + len(losses)} cells" + (
+        f"; fails when {', '.join(losses)}" if losses else ""
+    )
+
+
+def _paired(first: Record, second: Record) -> float:
+    """Upper end of the 95 % interval of the seeds' paired difference in test loss, first - second."""
+    a, b = (np.array(record.curves["test_loss"], dtype=float)[:, 0] for record in (first, second))
+    return mean_interval(list(a - b)).high
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "Theorem 4.1, as printed",
+        "average gap ≤ 2√(Mβ)D/√T + ε",
+        "COLA, Theorem 4.1",
+        "cola-theorem-4-1.md",
+        "theorem",
+        _theorem("2", "exact", "minibatch", "LoRA link"),
+    ),
+    Claim(
+        "Theorem 4.1, as proved",
+        "the same with 1.5",
+        "its proof",
+        "cola-theorem-4-1.md",
+        "theorem",
+        _theorem("1.5", "exact", "minibatch", "LoRA link"),
+    ),
+    Claim(
+        "Theorem 4.1, best step",
+        "the same with √2",
+        "its proof, other step",
+        "cola-theorem-4-1.md",
+        "theorem",
+        _theorem("1.41", "exact, best step"),
+    ),
+    Claim("its condition", "T ≥ M/(βD²)", "left out in the paper", "cola-theorem-4-1.md", "theorem", _condition),
+    Claim(
+        "convex Frank-Wolfe",
+        "excess ≤ 2C_f/(t+2)",
+        "Jaggi 2013",
+        "frank-wolfe-convex.md",
+        "frank-wolfe",
+        _bound("open loop", "short step", "line search", "adaptive"),
+    ),
+    Claim(
+        "nonconvex Frank-Wolfe",
+        "least gap ≤ max(2h₀, C)/√(t+1)",
+        "Lacoste-Julien 2016",
+        "frank-wolfe-convex.md",
+        "frank-wolfe",
+        _bound("gap / (L D²), nonconvex"),
+    ),
+    Claim(
+        "stochastic Frank-Wolfe",
+        "mean excess ≤ 4LD²/(t+2) with growing batches",
+        "Hazan & Luo 2016",
+        "frank-wolfe-convex.md",
+        "frank-wolfe",
+        _hazan_luo,
+    ),
+    Claim(
+        "RAC-LoRA, isotropic",
+        "mean gap × (1 - γμr/n) a step, exactly",
+        "RAC-LoRA, Theorem 5.5",
+        "rac-lora.md",
+        "rac-lora",
+        _rac_exact,
+    ),
+    Claim(
+        "RAC-LoRA, PL",
+        "mean gap ≤ (1 - γμr/n)^T h₀",
+        "RAC-LoRA, Theorem 5.5",
+        "rac-lora.md",
+        "rac-lora",
+        _rac_one_sided("conditioned"),
+    ),
+    Claim(
+        "RAC-LoRA, nonconvex",
+        "mean |∇f|² ≤ 2h₀n/(rγT)",
+        "RAC-LoRA, Theorem 5.3",
+        "rac-lora.md",
+        "rac-lora",
+        _rac_one_sided("nonconvex"),
+    ),
+    Claim(
+        "COLA diverges at 1/L",
+        "3 × 3 quadratic, step 1/L",
+        "RAC-LoRA, Section 3",
+        "rac-lora.md",
+        "counterexample",
+        _counterexample_large,
+    ),
+    Claim(
+        "COLA stalls at small steps",
+        "3 × 3 quadratic, steps 0.1/L and 0.01/L",
+        "RAC-LoRA, Section 3",
+        "rac-lora.md",
+        "counterexample",
+        _counterexample_small,
+    ),
+    Claim(
+        "greedy pursuit",
+        "excess × (1 - r/min(m,n)) a step",
+        "Wang et al. 2014",
+        "chain-on-quadratics.md",
+        "pursuit",
+        _pursuit,
+    ),
+    Claim(
+        "a trained chain is greedy pursuit",
+        "k links reach reduced-rank regression of rank kr",
+        "ours",
+        "chain-on-quadratics.md",
+        "path",
+        _path,
+    ),
+    Claim("the rank", "no r in Theorem 4.1", "gap in the theorem", "beyond-the-theorem.md", "beyond", _rank),
+    Claim(
+        "addition",
+        "COLA adds, the theorem shrinks",
+        "gap in the theorem",
+        "beyond-the-theorem.md",
+        "beyond",
+        _addition("addition, gradient descent"),
+    ),
+    Claim(
+        "AdamW",
+        "COLA's inner optimizer",
+        "gap in the theorem",
+        "beyond-the-theorem.md",
+        "beyond",
+        _addition("addition, AdamW"),
+    ),
+    Claim(
+        "knots in narrow types",
+        "merging costs nothing",
+        "ours",
+        "finite-precision.md",
+        "precision",
+        _precision,
+    ),
+    Claim(
+        "best chain length",
+        "test loss is a U with its bottom at the true rank",
+        "ours",
+        "generalization.md",
+        "generalization",
+        _u_shape,
+    ),
+    Claim(
+        "a chain beats full fine-tuning",
+        "lower test loss at its best length, 95 % paired",
+        "ours",
+        "generalization.md",
+        "generalization",
+        _beats_full,
+    ),
+)
