@@ -1,18 +1,20 @@
 """Run the theory experiments: ``python -m colarepro.theory.synthetic``.
 
-See these first: `problem` and `method` (the contracts), `experiments` (what is run), ../../theory (the proofs).
+See these first: `problem` and `method` (the contracts), `experiments` (what is run), `claims` (what it says),
+../../theory (the proofs).
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
 from rich.console import Console
 
-from colarepro.errors import exit_cleanly
+from colarepro.errors import ColaError, exit_cleanly
 from colarepro.figures import FIGURES
 from colarepro.results import Store
-from colarepro.theory.experiments import QUICK, Settings, run_all
+from colarepro.theory.experiments import FULL, QUICK, Settings, run_all
 from colarepro.theory.table import tables
 
 
@@ -23,22 +25,33 @@ class Command:
     output: Path = Path("runs/theory")
     """Folder of records and plots; what it already answers is not run again."""
     quick: bool = False
-    """Fewer seeds and steps, in seconds; the settings below are then not read."""
+    """Fewer seeds and steps, in seconds and in one process; the settings below are then not read."""
+    full: bool = False
+    """A hundred seeds and four times the steps, for publication; the settings below are then not read."""
+    workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
+    """Processes."""
     settings: Settings = field(default_factory=Settings)
+
+    def chosen(self) -> Settings:
+        """The settings that this command asks for."""
+        if self.quick and self.full:
+            raise ColaError("--quick and --full were both given; expected one of them.")
+        return QUICK if self.quick else FULL if self.full else self.settings
 
 
 def main() -> None:
     """Run, write, print."""
     command = tyro.cli(Command, config=(tyro.conf.OmitArgPrefixes,))
-    records = run_all(QUICK if command.quick else command.settings, Store(command.output))
-    console = Console()
-    if not console.is_terminal:  # a pipe has no width; do not fold the tables to 80 columns
-        console = Console(width=120)
-    for table in tables(records):
-        console.print(table)
+    # A worker takes longer to start than all quick questions together take.
+    records = run_all(command.chosen(), Store(command.output), 1 if command.quick else command.workers)
     for figure in FIGURES.values():
         if figure.kind == "theory":
             figure.write(records, command.output / "plots")
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width; do not fold the tables to 80 columns
+        console = Console(width=140)
+    for table in tables(records):
+        console.print(table)
     console.print(f"{len(records)} records in {command.output}, plots in {command.output / 'plots'}")
 
 

@@ -36,7 +36,7 @@ def beyond(settings: Settings) -> Iterator[Job]:
                 "", IdealizedCola(radius=radius, rule="fixed", rank=rank, link_steps=inner)
             ),
             "addition, gradient descent": Arm("", Cola(length=LINKS, rank=rank)),
-            "addition, AdamW": Arm("", Cola(length=LINKS, rank=rank), tuned=True),
+            "addition, AdamW": Arm("", Cola(length=LINKS, rank=rank), rates=settings.rates),
         }
         for label, arm in arms.items():
             config = config_of(

@@ -1,71 +1,47 @@
 """Real data: a tanh network from the digits 0-4 to the digits 5-9, the offline cousin of RAC-LoRA's MNIST table."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from colarepro.results import Record
+from colarepro.theory.experiments.convergence import Arm
 from colarepro.theory.experiments.job import Job, config_of, costs_of, curves_of, diverged, interval, job, record_of
 from colarepro.theory.experiments.settings import Settings
-from colarepro.theory.method import minimize
-from colarepro.theory.methods import AdamW, AsymmetricLora, Cola, Full, Lora, RacLora, ReLora, Restart
+from colarepro.theory.method import Method, minimize
+from colarepro.theory.methods import AsymmetricLora, Cola, Full, Lora, RacLora, ReLora, Restart
 from colarepro.theory.problems import DigitsSpec
 
 SPEC = DigitsSpec()
 LINKS = 10
-RATES = (0.01, 0.03, 0.1)
 
 
 def digits(settings: Settings) -> Iterator[Job]:
-    """Rank 1, AdamW, the learning rate of least mean train loss on seeds of its own for every arm."""
+    """Rank 1, AdamW, at the learning rate of least train loss on seeds of its own for every arm."""
     steps = max(40, settings.steps // 4)
-    options: dict[str, Any] = {"descent": AdamW(RATES[0])}
-    arms: dict[str, Any] = {
-        "full": Full(AdamW(RATES[0])),
-        "LoRA, rank 1": Lora(**options),
-        f"LoRA, rank {LINKS}": Lora(rank=LINKS, **options),
-        "asymmetric LoRA": AsymmetricLora(**options),
-        f"COLA, {LINKS} links": Cola(length=LINKS, **options),
-        f"RAC-LoRA, {LINKS} links": RacLora(length=LINKS, draw="gaussian", **options),
-        f"ReLoRA, {LINKS} links": ReLora(length=LINKS, warmup=2, **options),
-        "restart without merge": Restart(length=LINKS, **options),
+    arms: dict[str, Method[Any]] = {
+        "full": Full(),
+        "LoRA, rank 1": Lora(),
+        f"LoRA, rank {LINKS}": Lora(rank=LINKS),
+        "asymmetric LoRA": AsymmetricLora(),
+        f"COLA, {LINKS} links": Cola(length=LINKS),
+        f"RAC-LoRA, {LINKS} links": RacLora(length=LINKS, draw="gaussian"),
+        f"ReLoRA, {LINKS} links": ReLora(length=LINKS, warmup=2),
+        "restart without merge": Restart(length=LINKS),
     }
     for label, method in arms.items():
-        config = config_of(
-            "digits",
-            SPEC,
-            label,
-            method,
-            range(settings.seeds),
-            steps=steps,
-            learning_rates=list(RATES),
-            tuned_on_seeds=[1001, 1002],
-        )
-        yield job(config, partial(_answer, method, config))
+        arm = Arm(label, method, settings.rates)
+        config = config_of("digits", SPEC, label, method, range(settings.seeds), **arm.config(), steps=steps)
+        yield job(config, partial(_answer, arm, config))
 
 
-def _answer(method: Any, config: dict[str, Any]) -> Record:
-    tuning, steps = SPEC.draw(config["tuned_on_seeds"]), config["steps"]
-
-    def final(rate: float) -> float:
-        run = minimize(
-            tuning,
-            replace(method, descent=AdamW(rate)),
-            steps=steps,
-            seeds=config["tuned_on_seeds"],
-            every=steps,
-        )
-        return float(np.nan_to_num(run.trace.loss[-1], nan=np.inf).mean())
-
-    rate = min(config["learning_rates"], key=final)
+def _answer(arm: Arm, config: dict[str, Any]) -> Record:
+    method, chosen = arm.chosen(SPEC, config["steps"])
     problem = SPEC.draw(config["seeds"])
-    run = minimize(
-        problem, replace(method, descent=AdamW(rate)), steps=steps, seeds=config["seeds"], every=max(1, steps // 10)
-    )
+    every = max(1, config["steps"] // 10)
+    run = minimize(problem, method, steps=config["steps"], seeds=config["seeds"], every=every)
     start = problem.test_accuracy(problem.start)
     accuracy = problem.test_accuracy(run.weight)
     m, n = problem.shape
@@ -79,7 +55,7 @@ def _answer(method: Any, config: dict[str, Any]) -> Record:
             **interval("accuracy", 100 * torch.as_tensor(accuracy).numpy()),
             **interval("start_accuracy", 100 * torch.as_tensor(start).numpy()),
             **interval("rank", run.trace.rank[-1]),
-            "learning_rate": rate,
+            **chosen,
             "trained": float(trained),
         },
         diverged=diverged(run),

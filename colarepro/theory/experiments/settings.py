@@ -15,6 +15,8 @@ class Settings:
     """Gradient evaluations of a convergence run; the other experiments' budgets are fixed shares of it."""
     horizon: int = 450
     """Theorem 4.1 is checked for every T from 1 to this: 450 makes 101 475 iterates a case."""
+    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)
+    """Learning rates among which an arm with AdamW chooses, on seeds of its own; a single one is not tuned."""
     longest_chain: int = 8
     """Chain lengths 1 to this are compared, and LoRA of ranks 1 to this."""
 
@@ -25,11 +27,13 @@ class Settings:
                 f"{self.seeds} seeds, a horizon of {self.horizon} and {self.steps} steps were asked for; expected at "
                 "least 2, 4 and 80."
             )
+        if not self.rates or not all(0 < rate < float("inf") for rate in self.rates):
+            raise ColaError(f"The learning rates are {self.rates}; expected at least one, each finite and above 0.")
         if not 2 <= self.longest_chain <= 12:
             raise ColaError(
                 f"The longest chain is {self.longest_chain}; expected 2 to 12, the rank of the regression's weight."
             )
 
 
-QUICK = Settings(seeds=4, steps=120, horizon=60, longest_chain=6)
+QUICK = Settings(seeds=3, steps=96, horizon=30, rates=(0.1,), longest_chain=6)
 FULL = Settings(seeds=100, steps=2000, horizon=1000, longest_chain=12)
