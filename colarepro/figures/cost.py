@@ -66,9 +66,14 @@ def draw(frame: pd.DataFrame) -> Canvas:
     return canvas
 
 
+def _span(counts: pd.Series) -> str:
+    least, most = counts.min(), counts.max()
+    return str(most) if least == most else f"{least} to {most}"
+
+
 def caption(frame: pd.DataFrame) -> str:
     runs = "; ".join(
-        f"{model} on {rows['device'].iloc[0]}, {rows['runs'].min()} to {rows['runs'].max()} runs a marker"
+        f"{model} on {' and '.join(dict.fromkeys(rows['device']))}, {_span(rows['runs'])} runs a marker"
         for model, rows in frame.groupby("model", sort=False)
     )
     return (

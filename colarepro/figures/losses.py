@@ -30,8 +30,8 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Canvas:
-    panels_wanted = list(dict.fromkeys(zip(frame["model"], frame["task"], strict=True)))[:9]
-    columns = min(3, len(panels_wanted))
+    panels_wanted = sorted(set(zip(frame["model"], frame["task"], strict=True)))
+    columns = min(3 if len(panels_wanted) <= 9 else 4, len(panels_wanted))
     rows = -(-len(panels_wanted) // columns)
     canvas, panels = plt.subplots(rows, columns, figsize=(WIDTH, 0.6 + 1.75 * rows), squeeze=False)
     for axes in panels.flat[len(panels_wanted) :]:
@@ -48,7 +48,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
         for knot in here["knot"].dropna().unique():
             axes.axvline(knot, color=REFERENCE, linewidth=0.8)
         axes.set(xlabel="optimizer step" if number >= len(panels_wanted) - columns else "", ylim=(0, None))
-        letter(axes, number, f"{task}, {model}")
+        letter(axes, number, f"{task},\n{model}" if columns > 3 else f"{task}, {model}")
     for axes in panels[:, 0]:
         axes.set_ylabel("training loss (nats)")
     handles, labels = panels[0, 0].get_legend_handles_labels()
@@ -58,10 +58,11 @@ def draw(frame: pd.DataFrame) -> Canvas:
 
 
 def caption(frame: pd.DataFrame) -> str:
-    seeds = frame.groupby(["model", "task", "method"])["seed"].nunique()
+    seeds = frame.groupby(["model", "task", "method"])["seed"].nunique().groupby("model").max()
+    counts = ", ".join(f"{model}: {count}" for model, count in seeds.items())
     return (
-        f"Training loss of LoRA and COLA, running mean over {WINDOW} steps; lines are means over {seeds.min()} to "
-        f"{seeds.max()} seeds, bands their whole range. At the grey line COLA merges its link and starts the next."
+        f"Training loss of LoRA and COLA, running mean over {WINDOW} steps; lines are means over the seeds ({counts}), "
+        "bands their whole range. At the grey line COLA merges its link and starts the next."
     )
 
 

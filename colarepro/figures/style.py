@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib as mpl
@@ -47,4 +48,4 @@ def style() -> Iterator[None]:
 
 def letter(axes: Axes, index: int, title: str) -> None:
     """Title of a panel, with its letter."""
-    axes.set_title(f"({'abcdefghij'[index]}) {title}", loc="left")
+    axes.set_title(f"({ascii_lowercase[index]}) {title}", loc="left")

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,7 @@ def _plain(value: Any) -> Any:
 def _commit() -> str:
     """The checkout's commit, with ``+`` if the tree differs from it; empty outside a checkout."""
     root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
+    if not (root / ".git").exists() or shutil.which("git") is None:
         return ""
 
     def git(*words: str) -> str:
