@@ -12,7 +12,8 @@ Verdict = Callable[[Sequence[Record]], str]
 
 @dataclass(frozen=True)
 class Claim:
-    """``verdict`` reads the records of ``experiment`` and says "holds, ..." or "fails when ..."."""
+    """``verdict`` reads the records of ``experiment`` with these ``labels`` (none: all) and says "holds, ..." or
+    "fails when ..."."""
 
     name: str
     statement: str
@@ -20,6 +21,7 @@ class Claim:
     page: str
     experiment: str
     verdict: Verdict
+    labels: tuple[str, ...] = ()
 
 
 def verdicts(records: Iterable[Record]) -> list[tuple[Claim, str]]:
@@ -28,6 +30,8 @@ def verdicts(records: Iterable[Record]) -> list[tuple[Claim, str]]:
     judged = []
     for claim in CLAIMS:
         own = [record for record in found if record.config["experiment"] == claim.experiment]
+        if claim.labels:
+            own = _labelled(own, *claim.labels)
         judged.append((claim, claim.verdict(own) if own else "not measured"))
     return judged
 
@@ -45,9 +49,8 @@ def _labelled(records: Sequence[Record], *labels: str) -> list[Record]:
     return [record for record in records if record.config["label"] in labels]
 
 
-def _theorem(constant: str, *labels: str) -> Verdict:
-    def verdict(records: Sequence[Record]) -> str:
-        own = _labelled(records, *labels)
+def _theorem(constant: str) -> Verdict:
+    def verdict(own: Sequence[Record]) -> str:
         if broken := _violations(own):
             return f"fails at {broken} values of T"
         needed = [_score(record, "needed_constant") for record in own]
@@ -65,21 +68,19 @@ def _condition(records: Sequence[Record]) -> str:
     return f"needed for the step to stay in the set; the largest M/(βD²) here asks for T ≥ {first:.0f}"
 
 
-def _bound(*labels: str) -> Verdict:
-    """A bound from above; the fitted exponents of the first label are shown, with bootstrap intervals."""
-
-    def verdict(records: Sequence[Record]) -> str:
-        own = _labelled(records, *labels)
-        if broken := _violations(own):
-            return f"fails at {broken} measurements"
-        text = f"holds in {len(own)} cases, largest ratio {max(_score(r, 'tightest_ratio') for r in own):.2g}"
-        slopes = [
-            f"{_score(r, 'slope_mean'):.2f} [{_score(r, 'slope_low'):.2f}, {_score(r, 'slope_high'):.2f}]"
-            for r in _labelled(own, labels[0])
-        ]
-        return f"{text}; exponents measured for {labels[0]}: {', '.join(slopes)}"
-
-    return verdict
+def _bound(records: Sequence[Record]) -> str:
+    """A bound from above; the fitted exponents of the first arm are shown, with bootstrap intervals."""
+    if broken := _violations(records):
+        return f"fails at {broken} measurements"
+    first = records[0].config["label"]
+    slopes = [
+        f"{_score(r, 'slope_mean'):.2f} [{_score(r, 'slope_low'):.2f}, {_score(r, 'slope_high'):.2f}]"
+        for r in _labelled(records, first)
+    ]
+    return (
+        f"holds in {len(records)} cases, largest ratio {max(_score(r, 'tightest_ratio') for r in records):.2g}; "
+        f"exponents measured for {first}: {', '.join(slopes)}"
+    )
 
 
 def _hazan_luo(records: Sequence[Record]) -> str:
@@ -97,31 +98,26 @@ def _hazan_luo(records: Sequence[Record]) -> str:
 
 
 def _rac_exact(records: Sequence[Record]) -> str:
-    own = _labelled(records, "isotropic")
     missed = [
         record.config["method"]["rank"]
-        for record in own
+        for record in records
         if not _score(record, "factor_low") <= _score(record, "factor_bound") <= _score(record, "factor_high")
     ]
-    errors = [abs(_score(r, "factor_mean") / _score(r, "factor_bound") - 1) for r in own]
     if missed:
         return f"fails for ranks {missed}: the 99 % interval of the factor misses 1 - γμr/n"
-    ranks = [record.config["method"]["rank"] for record in own]
+    errors = [abs(_score(r, "factor_mean") / _score(r, "factor_bound") - 1) for r in records]
+    ranks = [record.config["method"]["rank"] for record in records]
     return (
         f"holds two-sided for r = {', '.join(map(str, ranks))}: 1 - γμr/n is in every 99 % interval, "
         f"means within {100 * max(errors):.1f} %"
     )
 
 
-def _rac_one_sided(label: str) -> Verdict:
-    def verdict(records: Sequence[Record]) -> str:
-        own = _labelled(records, label)
-        if broken := _violations(own):
-            return f"fails at {broken} measurements"
-        ratios = [_score(record, "tightest_ratio") for record in own]
-        return f"holds one-sided for {len(own)} ranks, largest ratio {max(ratios):.2g}"
-
-    return verdict
+def _one_sided(records: Sequence[Record]) -> str:
+    if broken := _violations(records):
+        return f"fails at {broken} measurements"
+    ratios = [_score(record, "tightest_ratio") for record in records]
+    return f"holds one-sided for {len(records)} ranks, largest ratio {max(ratios):.2g}"
 
 
 def _outcome(records: Sequence[Record], label: str, factor: float) -> str:
@@ -270,6 +266,8 @@ def _paired(first: Record, second: Record) -> float:
     return mean_interval(list(a - b)).high
 
 
+ORACLES = ("exact", "minibatch", "LoRA link")
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "Theorem 4.1, as printed",
@@ -277,7 +275,8 @@ CLAIMS: tuple[Claim, ...] = (
         "COLA, Theorem 4.1",
         "cola-theorem-4-1.md",
         "theorem",
-        _theorem("2", "exact", "minibatch", "LoRA link"),
+        _theorem("2"),
+        ORACLES,
     ),
     Claim(
         "Theorem 4.1, as proved",
@@ -285,7 +284,8 @@ CLAIMS: tuple[Claim, ...] = (
         "its proof",
         "cola-theorem-4-1.md",
         "theorem",
-        _theorem("1.5", "exact", "minibatch", "LoRA link"),
+        _theorem("1.5"),
+        ORACLES,
     ),
     Claim(
         "Theorem 4.1, best step",
@@ -293,7 +293,8 @@ CLAIMS: tuple[Claim, ...] = (
         "its proof, other step",
         "cola-theorem-4-1.md",
         "theorem",
-        _theorem("1.41", "exact, best step"),
+        _theorem("1.41"),
+        ("exact, best step",),
     ),
     Claim("its condition", "T ≥ M/(βD²)", "left out in the paper", "cola-theorem-4-1.md", "theorem", _condition),
     Claim(
@@ -302,7 +303,8 @@ CLAIMS: tuple[Claim, ...] = (
         "Jaggi 2013",
         "frank-wolfe-convex.md",
         "frank-wolfe",
-        _bound("open loop", "short step", "line search", "adaptive"),
+        _bound,
+        ("open loop", "short step", "line search", "adaptive"),
     ),
     Claim(
         "nonconvex Frank-Wolfe",
@@ -310,7 +312,8 @@ CLAIMS: tuple[Claim, ...] = (
         "Lacoste-Julien 2016",
         "frank-wolfe-convex.md",
         "frank-wolfe",
-        _bound("gap / (L D²), nonconvex"),
+        _bound,
+        ("gap / (L D²), nonconvex",),
     ),
     Claim(
         "stochastic Frank-Wolfe",
@@ -319,6 +322,7 @@ CLAIMS: tuple[Claim, ...] = (
         "frank-wolfe-convex.md",
         "frank-wolfe",
         _hazan_luo,
+        ("stochastic, growing batch", "stochastic, batch of 4"),
     ),
     Claim(
         "RAC-LoRA, isotropic",
@@ -327,6 +331,7 @@ CLAIMS: tuple[Claim, ...] = (
         "rac-lora.md",
         "rac-lora",
         _rac_exact,
+        ("isotropic",),
     ),
     Claim(
         "RAC-LoRA, PL",
@@ -334,7 +339,8 @@ CLAIMS: tuple[Claim, ...] = (
         "RAC-LoRA, Theorem 5.5",
         "rac-lora.md",
         "rac-lora",
-        _rac_one_sided("conditioned"),
+        _one_sided,
+        ("conditioned",),
     ),
     Claim(
         "RAC-LoRA, nonconvex",
@@ -342,7 +348,8 @@ CLAIMS: tuple[Claim, ...] = (
         "RAC-LoRA, Theorem 5.3",
         "rac-lora.md",
         "rac-lora",
-        _rac_one_sided("nonconvex"),
+        _one_sided,
+        ("nonconvex",),
     ),
     Claim(
         "COLA diverges at 1/L",
