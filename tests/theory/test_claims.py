@@ -1,0 +1,124 @@
+"""A verdict follows from the records, whichever way they go. Page: theory/README.md."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colarepro.results import Record
+from colarepro.theory.claims import CLAIMS, verdicts
+from colarepro.theory.experiments import EXPERIMENTS
+
+ROOT = Path(__file__).parents[2]
+
+
+def record(experiment: str, label: str, scores: dict[str, float], **config: Any) -> Record:
+    curves = config.pop("curves", {})
+    return Record(
+        kind="theory",
+        config={"experiment": experiment, "label": label, "seeds": [0, 1, 2, 3], **config},
+        scores=scores,
+        curves=curves,
+    )
+
+
+def verdict(name: str, records: list[Record]) -> str:
+    return {claim.name: text for claim, text in verdicts(records)}[name]
+
+
+def test_every_claim_has_a_page_that_names_it_and_an_experiment_that_measures_it() -> None:
+    measured = {*EXPERIMENTS, "path"}
+    for claim in CLAIMS:
+        assert (ROOT / "theory" / claim.page).exists(), claim.page
+        assert claim.experiment in measured
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
+    readme = (ROOT / "theory/README.md").read_text()
+    assert set(re.findall(r"\(([\w-]+\.md)\)", readme)) >= {claim.page for claim in CLAIMS}
+
+
+def test_without_records_nothing_is_claimed() -> None:
+    assert {text for _, text in verdicts([])} == {"not measured"}
+
+
+def theorem(violations: float) -> list[Record]:
+    scores = {"violations": violations, "needed_constant": 1.1, "iterates": 100.0, "first_valid": 3.0}
+    return [record("theorem", label, scores) for label in ("exact", "exact, best step", "minibatch", "LoRA link")]
+
+
+def test_the_theorem_holds_or_fails_by_its_violations() -> None:
+    assert verdict("Theorem 4.1, as proved", theorem(0)).startswith("holds at every T in 3 cases, 300 iterates")
+    assert verdict("Theorem 4.1, best step", theorem(0)).startswith("holds at every T in 1 cases")
+    assert verdict("Theorem 4.1, as proved", theorem(2)) == "fails at 6 values of T"
+    assert "T ≥ 3" in verdict("its condition", theorem(0))
+
+
+@pytest.mark.parametrize(("low", "word"), [(0.8, "holds two-sided"), (0.96, "fails for ranks [2]")])
+def test_the_exact_contraction_must_lie_in_the_interval(low: float, word: str) -> None:
+    scores = {"factor_mean": 0.97, "factor_low": low, "factor_high": 0.98, "factor_bound": 0.95}
+    found = verdict("RAC-LoRA, isotropic", [record("rac-lora", "isotropic", scores, method={"rank": 2})])
+    assert found.startswith(word)
+
+
+def outcomes(fresh: dict[str, float]) -> list[Record]:
+    words = {"converged": 0.0, "stalled": 0.0, "still falling": 0.0, "diverged": 0.0}
+    labels = ("COLA, same A", "LoRA", "RAC-LoRA", "RAC-LoRA, no projection", "COLA, fresh A, local step")
+    return [
+        record(
+            "counterexample", label, words | (fresh if label == "COLA, fresh A" else {"stalled": 4.0}), factor=factor
+        )
+        for label in ("COLA, fresh A", *labels)
+        for factor in (1.0, 0.1, 0.01)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fresh", "small", "large"),
+    [
+        ({"converged": 4.0}, "fails for COLA, fresh A: 4/4 converged", "fails for a Gaussian A"),
+        ({"stalled": 3.0, "converged": 1.0}, "holds for COLA, fresh A: 1/4 converged and 3/4 stalled", "cannot tell"),
+        ({"diverged": 4.0}, "cannot tell at this budget for COLA, fresh A", "holds for a Gaussian A, 4/4 diverged"),
+        ({"still falling": 4.0}, "cannot tell at this budget for COLA, fresh A: 4/4 still falling", "cannot tell"),
+    ],
+)
+def test_the_counterexample_is_judged_by_how_most_runs_end(fresh: dict[str, float], small: str, large: str) -> None:
+    records = outcomes(fresh)
+    found = verdict("COLA stalls at small steps", records)
+    assert found.startswith(small)
+    assert "holds for COLA, same A: 4/4 stalled" in found
+    assert verdict("COLA diverges at 1/L", records).startswith(large)
+
+
+def generalization(tests: Callable[[int, int], float], full: float) -> list[Record]:
+    records = []
+    for label, lengths in (("COLA, rank-1 links", (1, 2, 3)), ("full", (0,))):
+        for length in lengths:
+            losses = [full + 0.01 * seed if label == "full" else tests(length, seed) for seed in range(4)]
+            records.append(
+                record(
+                    "generalization",
+                    label,
+                    {"test_loss_mean": sum(losses) / 4},
+                    length=length,
+                    problem={"noise": 1.0, "samples": 28, "rank": 2},
+                    curves={"step": [10], "test_loss": [[loss] for loss in losses]},
+                )
+            )
+    return records
+
+
+def test_the_u_and_its_bottom() -> None:
+    u = generalization(lambda length, seed: (length - 2) ** 2 + 0.01 * seed, full=1.0)
+    assert verdict("best chain length", u) == "the least test loss is at the true rank 2 in 1 of 1 cells"
+    falling = generalization(lambda length, seed: -length + 0.01 * seed, full=1.0)
+    assert "in 0 of 1 cells; elsewhere at 3 (noise 1, N 28)" in verdict("best chain length", falling)
+
+
+def test_a_chain_beats_full_fine_tuning_only_beyond_the_paired_interval() -> None:
+    clear = generalization(lambda length, seed: 0.5 + 0.01 * seed, full=1.0)
+    assert verdict("a chain beats full fine-tuning", clear) == "holds in 1 of 1 cells"
+    # The mean is lower, but the seeds disagree.
+    doubtful = generalization(lambda length, seed: (0.0, 1.6, 0.2, 1.8)[seed], full=1.0)
+    found = verdict("a chain beats full fine-tuning", doubtful)
+    assert found == "holds in 0 of 1 cells; fails when noise 1, N 28"
