@@ -168,7 +168,8 @@ def _pretrained(hidden: int, seed: int) -> tuple[Tensor, list[Tensor]]:
     weight = nn.Parameter(side_by_side(first, second)[None])
     optimizer = torch.optim.AdamW([weight], lr=0.01, weight_decay=0.0)
     old = labels < CLASSES
+    inputs, labels = inputs[old][None], labels[old][None]
     for _ in range(60):
-        weight.grad = _gradient(weight.detach(), inputs[old][None], labels[old][None])
+        weight.grad = _gradient(weight.detach(), inputs, labels)
         optimizer.step()
     return weight.detach()[0], orders
