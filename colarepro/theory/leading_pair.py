@@ -14,6 +14,8 @@ from colarepro.errors import ColaError
 MIX = 0.1
 # A tolerance below what rounding leaves is never reached; a run that restarts this often has met such a matrix.
 RESTARTS = 100
+# Steps before a residual is believed: near a wrong singular vector it is small at first.
+LEAST = 4
 
 
 @dataclass(frozen=True)
@@ -63,72 +65,71 @@ def leading_pair(
 def _bidiagonalise(
     times: Callable[[Tensor], Tensor],
     transposed: Callable[[Tensor], Tensor],
-    right: Tensor,
+    start: Tensor,
     tolerance: float,
     most: int,
 ) -> tuple[LeadingPair, bool]:
-    """One run from the unit vectors ``right`` (S, n) until it ends or the bases are full."""
-    left = times(right)
-    batch, rows, columns = len(right), left.shape[1], right.shape[1]
-    rounding = 4 * torch.finfo(right.dtype).eps * math.sqrt(rows + columns)
-    target = max(tolerance, rounding)
-    lefts, rights = right.new_empty((batch, most, rows)), right.new_empty((batch, most, columns))
-    bidiagonal = right.new_zeros((batch, most, most))
-    scale = right.new_zeros((batch, 1))
+    """One run from the unit vectors ``start`` (S, n) until it ends or the bases are full."""
+    left = times(start)
+    batch, rows, columns = len(start), left.shape[1], start.shape[1]
+    rounding = 4 * torch.finfo(start.dtype).eps * math.sqrt(rows + columns)
+    lefts, rights = start.new_empty((batch, most, rows)), start.new_empty((batch, most + 1, columns))
+    rights[:, 0] = start
+    bidiagonal = start.new_zeros((batch, most, most + 1))
+    scale = start.new_zeros((batch, 1, 1))
     for size in range(1, most + 1):
-        if size > 1:
-            left = times(right)
-        rights[:, size - 1] = right
-        left, diagonal = _orthonormal(left, lefts[:, : size - 1], rounding * scale)
-        lefts[:, size - 1] = left
-        bidiagonal[:, size - 1, size - 1] = diagonal[:, 0]
-        right, above = _orthonormal(
-            transposed(left), rights[:, :size], rounding * (scale := torch.maximum(scale, diagonal))
-        )
+        last = size - 1
+        if last:
+            left = times(rights[:, last])
+        diagonal, above = bidiagonal[:, last:size, last:size], bidiagonal[:, last:size, size : size + 1]
+        _append(left, lefts[:, :size], diagonal, rounding * scale)
+        scale = torch.maximum(scale, diagonal)
+        _append(transposed(lefts[:, last]), rights[:, : size + 1], above, rounding * scale)
         scale = torch.maximum(scale, above)
+        # A zero says that the basis spans an invariant space and that the pair is exact.
+        if size < min(LEAST, most) and bool(above.any()):
+            continue
         square = bidiagonal[:, :size, :size]
-        # The leading pair of B B^T gives that of B; its small eigenvalues, which suffer, are not used.
-        values, vectors = torch.linalg.eigh(square @ square.mT)
-        value, vector = values[:, -1].clamp(min=0).sqrt(), vectors[:, :, -1]
-        residual = above[:, 0] * vector[:, -1].abs()
-        done = bool((residual <= target * value).all())
-        if done or size == most:
+        # B B^T has B's left vectors; its small eigenvalues, which squaring spoils, are not used.
+        values, vectors = torch.linalg.eigh(torch.bmm(square, square.mT))
+        value, vector = values[:, -1].clamp(min=0).sqrt(), vectors[:, None, :, -1]
+        residual = above[:, 0, 0] * vector[:, 0, -1].abs()
+        done = bool((residual <= max(tolerance, rounding) * value).all())
+        if done:
             break
-        bidiagonal[:, size - 1, size] = above[:, 0]
-    return _assembled(lefts[:, :size], rights[:, :size], square, value, vector, residual), done
+    left, right = (vector @ lefts[:, :size])[:, 0], (vector @ square @ rights[:, :size])[:, 0]
+    zero = (value == 0)[:, None]  # A zero matrix: any unit vectors do.
+    left = torch.where(zero, torch.eye(1, rows, dtype=left.dtype), left)
+    right = torch.where(zero, start, right)
+    return LeadingPair(_unit(left), value, _unit(right), residual, 2 * size), done
 
 
-def _orthonormal(vector: Tensor, basis: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of (S, d) orthogonal to a basis (S, k, d), of length 1, with its length (S, 1).
+def _append(vector: Tensor, basis: Tensor, length: Tensor, floor: Tensor) -> None:
+    """Make a vector (S, d) the last of a basis (S, k, d), and fill ``length`` (S, 1, 1) with what was new in it.
 
-    A length of at most ``floor`` (S, 1) is rounding: both become 0, with which the recurrence stays exact.
+    A length of at most ``floor`` (S, 1, 1) is rounding: it and the vector become 0, and the recurrence stays exact.
     """
-    row = vector.unsqueeze(1)
-    for _ in range(2 if basis.shape[1] else 0):  # once leaves rounding behind, twice is enough
-        row = torch.baddbmm(row, row @ basis.mT, basis, alpha=-1)
-    length = torch.linalg.vector_norm(row[:, 0], dim=1, keepdim=True)
-    length = torch.where(length > floor, length, 0.0)
-    return row[:, 0] / torch.where(length > 0, length, 1.0) * (length > 0), length
+    row, known = vector[:, None], basis[:, :-1]
+    for _ in range(2 if known.shape[1] else 0):  # Once leaves rounding behind, twice is enough.
+        row = torch.baddbmm(row, torch.bmm(row, known.mT), known, alpha=-1)
+    torch.linalg.vector_norm(row, dim=2, keepdim=True, out=length)
+    rounded = length <= floor
+    if bool(rounded.any()):
+        row = row.masked_fill(rounded, 0.0)
+        torch.div(row, length.masked_fill(rounded, 1.0), out=basis[:, -1:])
+        length.masked_fill_(rounded, 0.0)
+    else:
+        torch.div(row, length, out=basis[:, -1:])
 
 
-def _assembled(
-    lefts: Tensor, rights: Tensor, square: Tensor, value: Tensor, vector: Tensor, residual: Tensor
-) -> LeadingPair:
-    left = (vector.unsqueeze(1) @ lefts)[:, 0]
-    right = ((vector.unsqueeze(1) @ square) @ rights)[:, 0]
-    # A zero matrix: the start and any left vector do.
-    zero = (value == 0).unsqueeze(1)
-    left = torch.where(zero, torch.eye(1, left.shape[1], dtype=left.dtype), left)
-    right = torch.where(zero, rights[:, 0], right)
-    left, right = (x / torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (left, right))
-    return LeadingPair(left, value, right, residual, 2 * square.shape[1])
+def _unit(vector: Tensor) -> Tensor:
+    return vector / torch.linalg.vector_norm(vector, dim=1, keepdim=True)
 
 
 def _stirred(start: Tensor) -> Tensor:
     """The starts with a share `MIX` of the fixed direction, of length 1."""
     length = torch.linalg.vector_norm(start, dim=1, keepdim=True)
-    stirred = start / torch.where(length > 0, length, 1.0) + MIX * _direction(start.shape[1]).to(start.dtype)
-    return stirred / torch.linalg.vector_norm(stirred, dim=1, keepdim=True)
+    return _unit(start / (length + (length == 0)) + MIX * _direction(start.shape[1]).to(start.dtype))
 
 
 @lru_cache(maxsize=8)
