@@ -5,15 +5,16 @@ See these first: `problem` and `method` (the contracts), `experiments` (what is 
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.progress import track
 
 from colarepro.errors import ColaError, exit_cleanly
-from colarepro.figures import FIGURES
-from colarepro.results import Store
+from colarepro.results import Record, Store
 from colarepro.theory.experiments import FULL, QUICK, Settings, run_all
 from colarepro.theory.table import tables
 
@@ -25,7 +26,7 @@ class Command:
     output: Path = Path("runs/theory")
     """Folder of records and plots; what it already answers is not run again."""
     quick: bool = False
-    """Fewer seeds and steps, in seconds and in one process; the settings below are then not read."""
+    """Fewer seeds and steps, in seconds, without plots; the settings below are then not read."""
     full: bool = False
     """A hundred seeds and four times the steps, for publication; the settings below are then not read."""
     workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
@@ -44,15 +45,23 @@ def main() -> None:
     command = tyro.cli(Command, config=(tyro.conf.OmitArgPrefixes,))
     # A worker takes longer to start than all quick questions together take.
     records = run_all(command.chosen(), Store(command.output), 1 if command.quick else command.workers)
-    for figure in FIGURES.values():
-        if figure.kind == "theory":
-            figure.write(records, command.output / "plots")
     console = Console()
     if not console.is_terminal:  # a pipe has no width; do not fold the tables to 80 columns
         console = Console(width=140)
     for table in tables(records):
         console.print(table)
-    console.print(f"{len(records)} records in {command.output}, plots in {command.output / 'plots'}")
+    console.print(f"{len(records)} records in {command.output}")
+    if not command.quick:
+        draw(records, command.output / "plots")
+        console.print(f"plots in {command.output / 'plots'}")
+
+
+def draw(records: Sequence[Record], folder: Path) -> None:
+    """Every theory figure of these records."""
+    from colarepro.figures import FIGURES  # seconds of import that --quick does not need
+
+    for figure in track([figure for figure in FIGURES.values() if figure.kind == "theory"], description="plots"):
+        figure.write(records, folder)
 
 
 if __name__ == "__main__":

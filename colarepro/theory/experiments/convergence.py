@@ -126,7 +126,7 @@ def convergence(settings: Settings) -> Iterator[Job]:
                 range(settings.seeds),
                 **arm.config(),
                 steps=settings.steps,
-                every=max(4, settings.steps // 24),
+                every=max(8, settings.steps // 24),
             )
             yield job(config, partial(_answer, spec, arm, config))
 

@@ -35,5 +35,5 @@ class Settings:
             )
 
 
-QUICK = Settings(seeds=3, steps=96, horizon=30, rates=(0.1,), longest_chain=6)
+QUICK = Settings(seeds=3, steps=80, horizon=30, rates=(0.1,), longest_chain=5)
 FULL = Settings(seeds=100, steps=2000, horizon=1000, longest_chain=12)
