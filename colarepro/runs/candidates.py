@@ -1,10 +1,12 @@
 """Classification by a causal language model: which verbalizer does it expect after the prompt?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import linear
 
 
 def pad_left(sequences: Sequence[Sequence[int]], pad: int) -> dict[str, Tensor]:
@@ -28,16 +30,58 @@ def candidate_batch(
 def candidate_scores(model: Any, batch: dict[str, Tensor], candidates: Sequence[Sequence[int]]) -> Tensor:
     """Mean log-probability of each candidate's tokens after each prompt, float32 (prompts, candidates): MeZO's score.
 
-    One-token candidates need one pass over the prompt. Their scores are then logits, which differ from
-    log-probabilities by the same constant for all candidates of a prompt: cross-entropy and argmax are equal.
+    One-token candidates need one pass over the prompt and only their own rows of the output embedding. Their scores
+    are then logits, which differ from log-probabilities by the same constant for all candidates of a prompt:
+    cross-entropy and argmax are equal.
     """
     lengths = [len(candidate) for candidate in candidates]
     if max(lengths) == 1:
-        logits = model(**batch, logits_to_keep=1, use_cache=False).logits[:, -1].float()
-        return logits[:, [candidate[0] for candidate in candidates]]
+        with label_rows(model, [candidate[0] for candidate in candidates]):
+            logits: Tensor = model(**batch, logits_to_keep=1, use_cache=False).logits[:, -1]
+        return logits.float()
     # The last token's own prediction is not needed, the one before the first candidate token is.
     logits = model(**batch, logits_to_keep=max(lengths) + 1, use_cache=False).logits[:, :-1].float()
     tokens = batch["input_ids"][:, -max(lengths) :].unsqueeze(-1)
     token_scores = logits.log_softmax(-1).gather(-1, tokens).squeeze(-1).view(-1, len(candidates), max(lengths))
     means = [token_scores[:, k, -length:].mean(-1) for k, length in enumerate(lengths)]
     return torch.stack(means, dim=1)
+
+
+class LabelRows(nn.Module):
+    """Some rows of an output embedding: hidden (..., width) to logits (..., len(tokens))."""
+
+    def __init__(self, head: nn.Linear, tokens: Sequence[int]) -> None:
+        super().__init__()
+        self._head = (head,)  # in a tuple, lest it become a child and the weight appear twice
+        self._tokens = list(tokens)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        (head,) = self._head
+        return linear(hidden, head.weight[self._tokens], None if head.bias is None else head.bias[self._tokens])
+
+
+@contextmanager
+def label_rows(model: Any, tokens: Sequence[int]) -> Iterator[None]:
+    """Within the block, ``model`` computes the logits of these tokens only; what it does to logits afterwards, such
+    as a scale or a cap, it still does. An output embedding that is no plain linear layer is computed whole, and
+    these tokens are taken from it."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    head = inner.get_output_embeddings()
+    inner.set_output_embeddings(LabelRows(head, tokens) if type(head) is nn.Linear else TakenRows(head, tokens))
+    try:
+        yield
+    finally:
+        inner.set_output_embeddings(head)
+
+
+class TakenRows(nn.Module):
+    """The same for an output embedding of any kind, at its full cost."""
+
+    def __init__(self, head: Any, tokens: Sequence[int]) -> None:
+        super().__init__()
+        self._head = (head,)
+        self._tokens = list(tokens)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self._head[0](hidden)
+        return logits[..., self._tokens]

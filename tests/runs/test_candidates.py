@@ -37,3 +37,41 @@ def test_loss_and_gradient_equal_the_full_computation(family: str, candidates: l
         losses.append(loss.detach())
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=1e-6)
     assert (gradients[0] - gradients[1]).norm() < 1e-5 * gradients[1].norm()
+
+
+class OtherLinear(torch.nn.Linear):
+    """A linear layer of another type, as an adapter would be."""
+
+
+@pytest.mark.parametrize("family", ["opt", "llama", "gpt2"])
+def test_only_the_label_rows_of_the_output_embedding_are_computed(family: str) -> None:
+    model = base_model(family).eval()
+    head, names = model.get_output_embeddings(), set(model.state_dict())
+    sizes: list[torch.Size] = []
+    model.register_forward_hook(lambda module, inputs, output: sizes.append(output.logits.shape))
+    candidate_scores(model, candidate_batch(PROMPTS, [[3], [4]], pad=1), [[3], [4]])
+    assert sizes == [(3, 1, 2)]
+    assert model.get_output_embeddings() is head
+    assert set(model.state_dict()) == names
+
+
+def test_an_output_embedding_of_another_kind_is_computed_whole() -> None:
+    model = base_model("llama").eval()
+    batch = candidate_batch(PROMPTS, [[3], [4]], pad=1)
+    expected = candidate_scores(model, batch, [[3], [4]])
+    plain = model.get_output_embeddings()
+    other = OtherLinear(plain.in_features, plain.out_features, bias=False)
+    other.weight = plain.weight
+    widths: list[int] = []
+    other.register_forward_hook(lambda module, inputs, output: widths.append(output.shape[-1]))
+    model.set_output_embeddings(other)
+    torch.testing.assert_close(candidate_scores(model, batch, [[3], [4]]), expected)
+    assert widths == [plain.out_features]
+
+
+def test_the_model_is_whole_again_after_an_error() -> None:
+    model = base_model("opt").eval()
+    head = model.get_output_embeddings()
+    with pytest.raises(ValueError, match="exactly one"):
+        candidate_scores(model, {"no_such_input": torch.zeros(1)}, [[3], [4]])
+    assert model.get_output_embeddings() is head
