@@ -22,6 +22,9 @@ LOOSEST_CHECK = 0.01
 # The oracle starts at the sum of its past right vectors, each this times lighter than the next: near the optimum
 # the largest singular values are equal, and the last vector alone is one of several.
 MEMORY = 0.9
+# To which a fresh random direction is added, this long. One gradient resembles the next, so that a fixed direction,
+# as `leading_pair` has, may miss the leading pair for many steps on end.
+FRESH = 0.3
 # A running scale below this is multiplied into the coefficients, lest it reach 0.
 SMALLEST_SCALE = 1e-100
 
@@ -74,7 +77,7 @@ def complete(
     steps: int = 1000,
     gap_tolerance: float = 0.0,
     seconds: float | None = None,
-    oracle_tolerance: float = 0.5,
+    oracle_tolerance: float = 0.1,
 ) -> Completion:
     """Minimise ``|W - M|^2 / (2 |Omega|)``, over the observed entries Omega of M (m, n), with ``|W|_* <= radius``.
 
@@ -213,12 +216,12 @@ class _Oracle:
     def atom(self, inner: float) -> _Atom:
         """The atom for the present residual, ``inner`` being <residual, W>."""
         inner /= self._entries.count
-        pair = self._pair(self._memory, self._relative)
+        length = float(torch.linalg.vector_norm(self._memory))
+        pair = self._pair(self._memory + FRESH * length * self._random(), self._relative)
         gap, error = inner + self._size(pair.value), self._size(pair.residual)
         if gap <= self._goal:
-            start = torch.randn(self._memory.shape, dtype=torch.float64, generator=self._generator)
             allowed = max(self._goal - gap, self._goal / 10) / 2
-            other = self._pair(start, min(LOOSEST_CHECK, self._relative_to(pair, allowed)))
+            other = self._pair(self._random(), min(LOOSEST_CHECK, self._relative_to(pair, allowed)))
             other_gap = inner + self._size(other.value)
             if other_gap > gap + error:
                 self._tolerance /= 2
@@ -235,6 +238,11 @@ class _Oracle:
         self.calls += 1
         self.products += pair.products
         return pair
+
+    def _random(self) -> Tensor:
+        """A random direction (1, n), of length about 1."""
+        size = self._memory.shape
+        return torch.randn(size, dtype=torch.float64, generator=self._generator) / math.sqrt(size[1])
 
     def _size(self, value: Tensor) -> float:
         return self._radius * float(value)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,8 @@ MIX = 0.1
 RESTARTS = 100
 # Steps before a residual is believed: near a wrong singular vector it is small at first.
 LEAST = 4
+# A new vector that is shorter than this share of the longest is made orthogonal twice.
+SMALL = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,12 @@ def leading_pair(
     """Leading singular pairs of S matrices (m, n) by Golub-Kahan-Lanczos bidiagonalisation.
 
     ``times`` takes (S, n) to (S, m) and ``transposed`` takes (S, m) to (S, n), in the dtype of ``start`` (S, n),
-    float32 or float64. Both bases are kept orthogonal in full; at ``most`` vectors the run restarts from its best
-    right vector. It ends when ``residual <= tolerance * value`` for all S, a tolerance below rounding being raised
-    to it. Some singular value then lies within the residual of ``value``. That it is the largest cannot be read
-    off products: hence `MIX`, by which this function, not its caller, stirs a fixed random direction into the
-    start, which may be zero. Raises `ColaError` for a start, tolerance or ``most`` that fits none of this.
+    float32 or float64, on the CPU. Both bases are kept orthogonal in full; at ``most`` vectors the run restarts
+    from its best right vector. It ends when ``residual <= tolerance * value`` for all S, a tolerance below rounding
+    being raised to it. Some singular value then lies within the residual of ``value``. That it is the largest
+    cannot be read off products: hence `MIX`, by which this function, not its caller, stirs a fixed random direction
+    into the start, and `LEAST`. A start may be zero. Raises `ColaError` for a start, tolerance or ``most`` that
+    fits none of this.
 
     Source: Golub and Kahan 1965; Saad, Numerical Methods for Large Eigenvalue Problems, 2011, section 6.
     """
@@ -70,66 +74,68 @@ def _bidiagonalise(
     most: int,
 ) -> tuple[LeadingPair, bool]:
     """One run from the unit vectors ``start`` (S, n) until it ends or the bases are full."""
-    left = times(start)
+    # Between the products all is small, and NumPy starts on small things in half of the time.
+    left = times(start).numpy()
     batch, rows, columns = len(start), left.shape[1], start.shape[1]
     rounding = 4 * torch.finfo(start.dtype).eps * math.sqrt(rows + columns)
-    lefts, rights = start.new_empty((batch, most, rows)), start.new_empty((batch, most + 1, columns))
-    rights[:, 0] = start
-    bidiagonal = start.new_zeros((batch, most, most + 1))
-    scale = start.new_zeros((batch, 1, 1))
+    lefts, rights = np.empty((batch, most, rows), left.dtype), np.empty((batch, most + 1, columns), left.dtype)
+    rights[:, 0] = start.numpy()
+    bidiagonal, scale = np.zeros((batch, most, most + 1), left.dtype), np.zeros(batch, left.dtype)
     for size in range(1, most + 1):
         last = size - 1
         if last:
-            left = times(rights[:, last])
-        diagonal, above = bidiagonal[:, last:size, last:size], bidiagonal[:, last:size, size : size + 1]
-        _append(left, lefts[:, :size], diagonal, rounding * scale)
-        scale = torch.maximum(scale, diagonal)
-        _append(transposed(lefts[:, last]), rights[:, : size + 1], above, rounding * scale)
-        scale = torch.maximum(scale, above)
+            left = times(torch.from_numpy(rights[:, last])).numpy()
+        bidiagonal[:, last, last] = diagonal = _append(left, lefts, last, scale, rounding)
+        scale = np.maximum(scale, diagonal)
+        right = transposed(torch.from_numpy(lefts[:, last])).numpy()
+        bidiagonal[:, last, size] = above = _append(right, rights, size, scale, rounding)
+        scale = np.maximum(scale, above)
         # A zero says that the basis spans an invariant space and that the pair is exact.
-        if size < min(LEAST, most) and bool(above.any()):
+        if size < min(LEAST, most) and above.any():
             continue
         square = bidiagonal[:, :size, :size]
         # B B^T has B's left vectors; its small eigenvalues, which squaring spoils, are not used.
-        values, vectors = torch.linalg.eigh(torch.bmm(square, square.mT))
-        value, vector = values[:, -1].clamp(min=0).sqrt(), vectors[:, None, :, -1]
-        residual = above[:, 0, 0] * vector[:, 0, -1].abs()
+        values, vectors = np.linalg.eigh(square @ square.mT)
+        value, vector = np.sqrt(np.maximum(values[:, -1], 0)), vectors[:, None, :, -1]
+        residual = above * np.abs(vector[:, 0, -1])
         done = bool((residual <= max(tolerance, rounding) * value).all())
         if done:
             break
     left, right = (vector @ lefts[:, :size])[:, 0], (vector @ square @ rights[:, :size])[:, 0]
-    zero = (value == 0)[:, None]  # A zero matrix: any unit vectors do.
-    left = torch.where(zero, torch.eye(1, rows, dtype=left.dtype), left)
-    right = torch.where(zero, start, right)
-    return LeadingPair(_unit(left), value, _unit(right), residual, 2 * size), done
+    left[value == 0, 0] = 1  # A zero matrix: any unit vectors do.
+    right[value == 0] = rights[value == 0, 0]
+    found = [torch.from_numpy(x) for x in (_unit(left), value, _unit(right), residual)]
+    return LeadingPair(found[0], found[1], found[2], found[3], 2 * size), done
 
 
-def _append(vector: Tensor, basis: Tensor, length: Tensor, floor: Tensor) -> None:
-    """Make a vector (S, d) the last of a basis (S, k, d), and fill ``length`` (S, 1, 1) with what was new in it.
+def _append(vector: np.ndarray, basis: np.ndarray, size: int, scale: np.ndarray, rounding: float) -> np.ndarray:
+    """Make a vector (S, d) number ``size`` of a basis (S, most, d), from 0; how long (S,) its new part was.
 
-    A length of at most ``floor`` (S, 1, 1) is rounding: it and the vector become 0, and the recurrence stays exact.
+    A length of at most ``rounding * scale`` becomes 0, with its vector, and the recurrence stays exact.
     """
-    row, known = vector[:, None], basis[:, :-1]
-    for _ in range(2 if known.shape[1] else 0):  # Once leaves rounding behind, twice is enough.
-        row = torch.baddbmm(row, torch.bmm(row, known.mT), known, alpha=-1)
-    torch.linalg.vector_norm(row, dim=2, keepdim=True, out=length)
-    rounded = length <= floor
-    if bool(rounded.any()):
-        row = row.masked_fill(rounded, 0.0)
-        torch.div(row, length.masked_fill(rounded, 1.0), out=basis[:, -1:])
-        length.masked_fill_(rounded, 0.0)
+    known, row = basis[:, :size], vector[:, None]
+    if size:
+        row = row - row @ known.mT @ known
+    length = np.sqrt(row @ row.mT)[:, 0]
+    if (length[:, 0] <= SMALL * scale).any():  # Much was taken away, and rounding is left; twice is enough.
+        row = row - row @ known.mT @ known
+        length = np.sqrt(row @ row.mT)[:, 0]
+        length[length[:, 0] <= rounding * scale] = 0
+        basis[:, size] = row[:, 0] / np.where(length > 0, length, 1) * (length > 0)
     else:
-        torch.div(row, length, out=basis[:, -1:])
+        np.divide(row[:, 0], length, out=basis[:, size])
+    return length[:, 0]
 
 
-def _unit(vector: Tensor) -> Tensor:
-    return vector / torch.linalg.vector_norm(vector, dim=1, keepdim=True)
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector, axis=1, keepdims=True)
 
 
 def _stirred(start: Tensor) -> Tensor:
     """The starts with a share `MIX` of the fixed direction, of length 1."""
     length = torch.linalg.vector_norm(start, dim=1, keepdim=True)
-    return _unit(start / (length + (length == 0)) + MIX * _direction(start.shape[1]).to(start.dtype))
+    stirred = start / (length + (length == 0)) + MIX * _direction(start.shape[1]).to(start.dtype)
+    return stirred / torch.linalg.vector_norm(stirred, dim=1, keepdim=True)
 
 
 @lru_cache(maxsize=8)

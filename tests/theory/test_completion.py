@@ -145,12 +145,13 @@ def test_stop_is_checked_when_the_oracle_is_fooled(monkeypatch: pytest.MonkeyPat
     """An oracle trapped at the smallest singular value claims gaps far too small."""
     problem, honest = data(), completion.leading_pair
     monkeypatch.setattr(completion, "MEMORY", 0.0)
+    monkeypatch.setattr(completion, "FRESH", 0.0)
 
     def trapped(
         times: Callable[..., Any], transposed: Callable[..., Any], start: torch.Tensor, tolerance: float
     ) -> Any:
         pair = honest(times, transposed, start, tolerance)
-        fresh = float(start.norm()) > 1.1  # as is the length of the check's start alone
+        fresh = abs(float(start.norm()) - 1) > 1e-6 and bool(start.any())  # as is the check's start alone
         return pair if fresh else completion.LeadingPair(pair.left, pair.value / 1e3, pair.right, pair.residual, 0)
 
     monkeypatch.setattr(completion, "leading_pair", trapped)
