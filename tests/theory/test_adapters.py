@@ -164,7 +164,7 @@ def test_with_gradient_descent_a_restart_is_lora_in_its_trace_too() -> None:
 @pytest.mark.parametrize("one", [Cola(length=1), ReLora(length=1), Restart(length=1)], ids=label)
 def test_one_link_is_lora(one: Cola | ReLora | Restart, descent: Descent) -> None:
     problem = REGRESSION.draw([0, 1])
-    options = {"rank": 2, "descent": descent}
+    options: dict[str, Any] = {"rank": 2, "descent": descent}
     run, lora = (
         minimize(problem, method, steps=20).weight for method in (type(one)(length=1, **options), Lora(**options))
     )

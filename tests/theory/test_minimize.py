@@ -32,6 +32,10 @@ from colarepro.theory.problems import FactorizationSpec, MatrixFactorization
 from colarepro.theory.trace import Status
 from tests.theory.cases import METHODS, RADIUS, REGRESSION, label
 
+RANKED: tuple[type[Any], ...] = (
+    *(Lora, AsymmetricLora, Cola, ChainedCola, RacLora, ReLora, Restart, Pursuit),
+    *(BlockFrankWolfe, IdealizedCola),
+)
 STEPS, BAD = 14, 6  # the gradient goes bad in the seventh step, at whose end a chain of two links ties its knot
 
 
@@ -156,8 +160,7 @@ def test_bad_options_are_refused_before_any_step() -> None:
     cases: list[tuple[Any, str]] = [
         *(
             (kind(rank=rank, **(ball if issubclass(kind, FrankWolfe) else {})), f"Rank {rank} was given for a 5 x 6")
-            for kind in (Lora, AsymmetricLora, Cola, ChainedCola, RacLora, ReLora, Restart, Pursuit)
-            + (BlockFrankWolfe, IdealizedCola)
+            for kind in RANKED
             for rank in (0, 6)
         ),
         *((kind(draw="cauchy"), "Unknown draw 'cauchy'") for kind in (Lora, ChainedCola, RacLora)),

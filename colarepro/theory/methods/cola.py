@@ -24,8 +24,8 @@ DTYPES = {
 class Cola(AdapterMethod):
     """``length`` links of equal numbers of steps; ``initialization`` is each link's A: fresh, or the first again.
 
-    The frozen weight is kept in ``weights``. With ``master``, a knot rounds the sum of the start and all links
-    once, as `colarepro.chain` does; without, it rounds a link and adds it in the weight's own dtype, as
+    The frozen weight is kept in ``weights``, from the start on. With ``master``, a knot rounds the sum of that start
+    and all links once, as `colarepro.chain` does; without, it rounds a link and adds it in the weight's own dtype, as
     merging adapters into a checkpoint does. Everything else is float64.
     """
 
@@ -42,7 +42,7 @@ class Cola(AdapterMethod):
         if self.weights not in DTYPES:
             raise ColaError(f"Unknown weights {self.weights!r}; expected one of {', '.join(DTYPES)}.")
         state = super().init(problem, steps, seeds)
-        state.base = self._rounded(problem.start)
+        state.start = state.base = self._rounded(problem.start)
         return state
 
     def merged(self, state: AdapterState, update: Tensor) -> Tensor:
