@@ -14,6 +14,7 @@ from peft import LoraConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from colarepro.chain.moments import prune_moments
 from colarepro.chain.schedule import Schedule
 from colarepro.chain.target import Factors, targets_of
 from colarepro.errors import ColaError
@@ -77,8 +78,8 @@ class Chain:
             if schedule.ranks and max(schedule.ranks) > schedule.ranks[0]:
                 raise ColaError(f"Ranks {schedule.ranks} grow, but initialization='same' has only the first link's A.")
             self._first_A = {target.name: target.link().A for target in self.targets}
-        if schedule.learning_rate == "restart" and scheduler is not None:
-            self._restart_learning_rate(scheduler)
+        if schedule.learning_rate != "continue" and scheduler is not None:
+            self._follow_knots(scheduler)
 
     @property
     def config(self) -> LoraConfig:
@@ -106,10 +107,12 @@ class Chain:
         for name, link in links.items():
             if not link.is_finite():
                 raise ColaError(f"Link {self.link} of {name} holds a NaN or an infinity; the knot was not tied.")
-        totals = [target.total() for target in self.targets]
-        self._fold(totals)
-        self._start(self.link + 1)
-        self._forget_optimizer_state()
+        if self.schedule.fold == "none":
+            self.link += 1
+        else:
+            self._fold([target.total() for target in self.targets])
+            self._start(self.link + 1)
+        self._reset_optimizer_state()
 
     def delta(self, name: str) -> Tensor:
         """The total update of a target so far, current link included: (out, in), at least float32, on the host."""
@@ -205,25 +208,31 @@ class Chain:
                 target.restart(config, self._first_A.get(target.name))
         self.link = link
 
-    def _forget_optimizer_state(self) -> None:
+    def _reset_optimizer_state(self) -> None:
         """Drop the state of the link's parameters. Zeroed moments with the old step count would not be a reset:
         Adam's bias correction is then off and the next updates are up to 6.6 times the learning rate."""
-        if self.optimizer is not None:
-            for target in self.targets:
-                for parameter in target.parameters:
+        if self.optimizer is None:
+            return
+        for target in self.targets:
+            for parameter in target.parameters:
+                if self.schedule.reset == "drop":
                     self.optimizer.state.pop(parameter, None)
+                elif parameter in self.optimizer.state:
+                    prune_moments(self.optimizer.state[parameter], self.schedule.prune)
 
-    def _restart_learning_rate(self, scheduler: Any) -> None:
+    def _follow_knots(self, scheduler: Any) -> None:
         scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate wraps it
         if not isinstance(scheduler, LambdaLR):
             raise ColaError(
-                f"learning_rate='restart' needs a LambdaLR, as transformers.get_scheduler makes one, "
-                f"not a {type(scheduler).__name__}."
+                f"learning_rate='{self.schedule.learning_rate}' needs a LambdaLR, as transformers.get_scheduler makes "
+                f"one, not a {type(scheduler).__name__}."
             )
-        scheduler.lr_lambdas = [self._squeezed(schedule) for schedule in scheduler.lr_lambdas]
+        scheduler.lr_lambdas = [self._by_link(schedule) for schedule in scheduler.lr_lambdas]
 
-    def _squeezed(self, schedule: Callable[[Any], float]) -> Callable[[int], float]:
-        return lambda step: schedule(self.plan.squeezed(step))
+    def _by_link(self, schedule: Callable[[Any], float]) -> Callable[[int], float]:
+        if self.schedule.learning_rate == "restart":
+            return lambda step: schedule(self.plan.squeezed(step))
+        return lambda step: schedule(step) * self.plan.warmth(step, self.schedule.warmup)
 
     def _check_configuration(self) -> None:
         if self.config.init_lora_weights not in (True, "gaussian"):

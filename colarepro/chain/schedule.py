@@ -36,10 +36,18 @@ class Schedule:
     """Rank of every link; empty keeps the adapter's own."""
     initialization: Literal["fresh", "same"] = "fresh"
     """A of a new link: a fresh draw from the adapter's own initializer, or the first link's A."""
-    learning_rate: Literal["continue", "restart"] = "continue"
-    """At a knot the learning-rate schedule goes on, or every link runs the whole schedule squeezed to its length."""
-    fold: Literal["merge", "stack"] = "merge"
-    """Past links are merged into the weight, or kept beside it as frozen factors (exact over any base)."""
+    learning_rate: Literal["continue", "restart", "rewarm"] = "continue"
+    """At a knot the learning-rate schedule goes on, or every link runs the whole schedule squeezed to its length, or
+    it goes on after a linear rise from zero over ``warmup`` steps (ReLoRA)."""
+    warmup: int = 0
+    """Steps of the rise after each knot with ``learning_rate="rewarm"``."""
+    fold: Literal["merge", "stack", "none"] = "merge"
+    """Past links are merged into the weight, or kept beside it as frozen factors (exact over any base). With "none"
+    there is no new link: what a knot still does is restart the optimizer, the control that isolates the merge."""
+    reset: Literal["drop", "prune"] = "drop"
+    """The optimizer's state at a knot: dropped, or pruned as ReLoRA does (Adam's step count goes on)."""
+    prune: float = 0.9
+    """Share of the moments' entries, the smallest ones, that ``reset="prune"`` sets to zero."""
 
     def __post_init__(self) -> None:
         given = [self.length is not None, bool(self.knot_steps), bool(self.knot_epochs)]
@@ -50,6 +58,17 @@ class Schedule:
         links = self.links
         if self.ranks and len(self.ranks) != links:
             raise ColaError(f"{len(self.ranks)} ranks were given for {links} links; expected one rank a link.")
+        if self.fold == "none" and (len(set(self.ranks)) > 1 or self.initialization != "fresh"):
+            raise ColaError("With fold='none' the first link goes on, so expected one rank and no initialization.")
+        if not 0 <= self.prune <= 1 or self.warmup < 0:
+            raise ColaError(
+                f"A pruned share of {self.prune} and a rise over {self.warmup} steps were given; expected a share from "
+                "0 to 1 and at least 0 steps."
+            )
+        if self.warmup and self.learning_rate != "rewarm":
+            raise ColaError(
+                f"A rise over {self.warmup} steps needs learning_rate='rewarm', not '{self.learning_rate}'."
+            )
         if any(rank < 1 for rank in self.ranks):
             raise ColaError(f"The ranks are {self.ranks}; expected each to be 1 or more.")
 
@@ -102,3 +121,8 @@ class Plan:
         edges = (0, *self.knots, self.total_steps)
         start, end = edges[link], edges[link + 1]
         return (step - start) * self.total_steps / (end - start)
+
+    def warmth(self, step: int, warmup: int) -> float:
+        """Share of the learning rate after ``step`` steps, if it rises over ``warmup`` steps after each knot."""
+        link = self.link_at(step)
+        return min(1.0, (step - self.knots[link - 1] + 1) / (warmup + 1)) if link else 1.0

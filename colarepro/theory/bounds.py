@@ -51,7 +51,7 @@ def lacoste_julien_least_gap(step: int, start_excess: float, smoothness: float, 
 
 def hazan_luo_excess(step: int, smoothness: float, diameter: float) -> float:
     """Hazan & Luo 2016, Theorem 3: mean excess of stochastic Frank-Wolfe, ``4 L D^2 / (step + 2)``, on a convex
-    loss with steps 2 / (t + 1) and batches that keep the gradient's variance below (L D / (t + 1))^2."""
+    loss with steps 2 / (t + 1) and a gradient's variance below (L D / (t + 1))^2, t counted from 1."""
     _check(step, 0.0, smoothness, diameter)
     return 4 * smoothness * diameter**2 / (step + 2)
 

@@ -40,7 +40,17 @@ def counterexample(settings: Settings) -> Iterator[Job]:
             "RAC-LoRA": RacLora(length=steps // LINK, descent=descent),
         }
         for label, method in arms.items():
-            config = config_of("counterexample", SPEC, label, method, range(settings.seeds), factor=factor, steps=steps)
+            config = config_of(
+                "counterexample",
+                SPEC,
+                label,
+                method,
+                range(settings.seeds),
+                factor=factor,
+                steps=steps,
+                solved=SOLVED,
+                stalled=STALLED,
+            )
             yield job(config, partial(_answer, method, config))
 
 

@@ -22,7 +22,7 @@ from colarepro.theory.rates import power_law
 
 CONVEX = RegressionSpec(outputs=8, inputs=10, samples=200, rank=3, isotropic=True, noise=0.2, test_samples=1)
 NONCONVEX = RobustSpec(outputs=8, inputs=10, samples=40, rank=3, test_samples=1)
-BATCH = 5  # times (t + 1)^2: above the variance that Hazan & Luo allow on this problem, as the record measures
+BATCH = 20  # times (t + 1)^2: above the variance that Hazan & Luo allow on this problem, as the record measures
 
 
 def frank_wolfe(settings: Settings) -> Iterator[Job]:
@@ -57,7 +57,11 @@ def _convex(method: FrankWolfe, config: dict[str, Any]) -> Record:
     excess = losses - best.value.numpy()
     steps, diameter = np.arange(len(excess)), nuclear_ball_diameter(method.radius)
     bound_of = hazan_luo_excess if method.batch else jaggi_excess
-    bound = np.array([[bound_of(max(int(t), 1), float(L), diameter) for L in problem.smoothness] for t in steps])
+    # The adaptive rule's estimate of L may reach 2 L, and its bound with it.
+    factor = 2 if method.rule == "adaptive" else 1
+    bound = np.array(
+        [[factor * bound_of(max(int(t), 1), float(L), diameter) for L in problem.smoothness] for t in steps]
+    ).reshape(len(steps), -1)
     # The stochastic bound is on the mean over the draws, the others hold for every seed.
     held, allowed = (excess.mean(1), bound.mean(1)) if method.batch else (excess, bound)
     ratio = held[1:] / allowed[1:]
@@ -90,7 +94,7 @@ def _every_step(
 
 
 def _variance_ratio(method: FrankWolfe, config: dict[str, Any]) -> float:
-    """The largest E|g - g~|^2 / (L D / (t + 1))^2 along a run, measured on all seeds' draws; the theorem asks for at
+    """The largest E|g - g~|^2 / (L D / (t + 2))^2 along a run, measured on all seeds' draws; the theorem asks for at
     most 1."""
     problem = CONVEX.draw(config["seeds"])
     state = method.init(problem, config["steps"], config["seeds"])
@@ -101,7 +105,7 @@ def _variance_ratio(method: FrankWolfe, config: dict[str, Any]) -> float:
         state = method.step(problem, state)
         assert state.asked is not None
         error = (state.asked - full).square().sum((1, 2)).numpy()
-        ratios.append(float((error / (limit / (index + 1)) ** 2).mean()))
+        ratios.append(float((error / (limit / (index + 2)) ** 2).mean()))
     return max(ratios)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from colarepro.chain import Schedule
+from colarepro.chain.moments import prune_moments
 from colarepro.errors import ColaError
 from colarepro.theory.methods.adapter import AdapterMethod, AdapterState
 from colarepro.theory.problem import Problem
@@ -14,10 +15,7 @@ from colarepro.theory.problem import Problem
 class ReLora(AdapterMethod):
     """At a knot the share ``prune`` of both moments' entries, those where the first is least in magnitude, is set to
     zero and Adam's step count goes on (Lialin et al. 2023, arXiv 2307.05695); the step size then rises over
-    ``warmup`` steps.
-
-    One mask serves both moments. A mask for each leaves first moments without their second ones, and as A's
-    gradient is exactly zero at the start of a link, such an entry moves by its moment over Adam's epsilon.
+    ``warmup`` steps. `prune_moments` says why one mask serves both.
     """
 
     length: int = 4
@@ -38,10 +36,7 @@ class ReLora(AdapterMethod):
 
     def forget(self, state: AdapterState) -> None:
         for moments in state.optimizer.state.values():
-            first = moments["exp_avg"].flatten(1)  # a row a seed: each is pruned by itself
-            least = first.abs().argsort(dim=1)[:, : round(self.prune * first.shape[1])]
-            for name in ("exp_avg", "exp_avg_sq"):
-                moments[name].flatten(1).scatter_(1, least, 0.0)
+            prune_moments(moments, self.prune, batch=1)
 
     def warmth(self, state: AdapterState) -> float:
         return min(1.0, (state.steps_of_link + 1) / (self.warmup + 1)) if state.link else 1.0
