@@ -62,6 +62,11 @@ def test_knots_outside_the_run_are_refused(schedule: dict, total: int, message: 
         ({"length": 0}, "chain length is 0"),
         ({"length": 2, "ranks": (8,)}, "1 ranks were given for 2 links"),
         ({"length": 2, "ranks": (8, 0)}, "1 or more"),
+        ({"length": 2, "ranks": (8, 4), "fold": "none"}, "the first link goes on"),
+        ({"length": 2, "initialization": "same", "fold": "none"}, "the first link goes on"),
+        ({"length": 2, "reset": "prune", "prune": 1.5}, "a share from 0 to 1"),
+        ({"length": 2, "learning_rate": "rewarm", "warmup": -1}, "at least 0 steps"),
+        ({"length": 2, "warmup": 5}, "needs learning_rate='rewarm'"),
     ],
 )
 def test_contradictory_schedules_are_refused(schedule: dict, message: str) -> None:
