@@ -114,12 +114,11 @@ class ChainedCola(Method[ChainedState]):
                 assert state.last_gradient_norm is not None
                 state.last_gradient_norm[position] = math.inf
             run.optimizer.zero_grad()
-        tied = [run.chain.link != link for run, link in zip(state.runs, links, strict=True)]
-        if self.initialization == "fresh" and any(tied):
+        tied = any(run.chain.link != link for run, link in zip(state.runs, links, strict=True))
+        if self.initialization == "fresh" and tied:
             fresh = state.streams.draw_A(self.draw, self.rank, problem.shape[1])
-            for run, A, new in zip(state.runs, fresh, tied, strict=True):
-                if new:  # a diverged seed's link stays as it is
-                    run.factors[0].data.copy_(A)
+            for run, A in zip(state.runs, fresh, strict=True):
+                run.factors[0].data.copy_(A)
         return state
 
     def postprocess(self, problem: Problem, state: ChainedState) -> Tensor:
