@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from colarepro.chain import Schedule
-from colarepro.methods import Adapter
+from colarepro.methods import Adapter, method
 from colarepro.tasks import Protocol
 
 
@@ -17,7 +17,7 @@ class RunConfig:
     task: str
     """sst2, wsc, cb, wic, boolq, multirc, rte, or the path of a task's YAML file."""
     method: str = "cola"
-    """full, lora or cola."""
+    """full, lora, cola, or a control: lora-restart, lora-rank-sum, relora, asym-lora, rac-lora."""
     model: str = "smollm2-135m"
     """smollm2-135m, tiny, a folder, or a hub id such as facebook/opt-1.3b."""
     data_dir: Path | None = None
@@ -52,8 +52,9 @@ class RunConfig:
         del asked["data_dir"]
         asked["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
         asked["task"] = Path(self.task).stem
-        if self.method == "full":
+        reads = method(self.method)
+        if not reads.reads_adapter:
             del asked["adapter"]
-        if self.method != "cola":
+        if not reads.reads_chain:
             del asked["chain"]
         return asked

@@ -34,7 +34,7 @@ def finetune(config: RunConfig, device: str = "cpu", progress: bool = True) -> R
     for name in ("epochs", "batch_size", "max_length"):
         if getattr(config, name) < 1:
             raise ColaError(f"{name} is {getattr(config, name)}; expected 1 or more.")
-    build = method(config.method)
+    chosen = method(config.method)
     task = load_task(config.task)
     splits = draw(
         task,
@@ -51,7 +51,7 @@ def finetune(config: RunConfig, device: str = "cpu", progress: bool = True) -> R
         for examples in (splits.train, splits.dev, splits.test)
     )
     set_seed(config.seed)
-    prepared = build(loaded.model, config.adapter, config.chain, config.seed)
+    prepared = chosen.prepare(loaded.model, config.adapter, config.chain, config.seed)
     if prepared.chain is not None:  # an impossible chain is refused here, not in the middle
         steps_per_epoch = math.ceil(len(splits.train) / config.batch_size)
         prepared.chain.schedule.resolve(config.max_steps or steps_per_epoch * config.epochs, steps_per_epoch)

@@ -1,0 +1,20 @@
+"""Asymmetric LoRA (Zhu et al., arXiv 2402.16842): A stays as it was drawn, only B is trained."""
+
+from typing import Any
+
+from colarepro.chain import Schedule
+from colarepro.methods.adapter import Adapter
+from colarepro.methods.prepared import Prepared
+
+
+def asymmetric_lora(model: Any, adapter: Adapter, schedule: Schedule, seed: int) -> Prepared:
+    """The model with one adapter whose A is frozen; the schedule does not apply."""
+    return Prepared(freeze_A(adapter.attach(model)))
+
+
+def freeze_A(model: Any) -> Any:
+    """A PEFT model whose LoRA layers train B alone."""
+    for name, parameter in model.named_parameters():
+        if ".lora_A." in name:
+            parameter.requires_grad_(False)
+    return model
