@@ -5,16 +5,41 @@ To add one, write its file with a `Figure` and enter it in `FIGURES`.
 
 from colarepro.errors import ColaError
 from colarepro.figures.algorithm import ALGORITHM
+from colarepro.figures.beyond import BEYOND
 from colarepro.figures.bound import BOUND
 from colarepro.figures.convergence import CONVERGENCE
 from colarepro.figures.cost import COST
+from colarepro.figures.counterexample import COUNTEREXAMPLE
+from colarepro.figures.digits import DIGITS
 from colarepro.figures.figure import Figure
+from colarepro.figures.frank_wolfe import FRANK_WOLFE
 from colarepro.figures.generalization import GENERALIZATION
 from colarepro.figures.losses import LOSSES
+from colarepro.figures.precision import PRECISION
+from colarepro.figures.pursuit import PURSUIT
+from colarepro.figures.rac_lora import RAC_LORA
 from colarepro.figures.scores import SCORES
+from colarepro.figures.train_test_gap import TRAIN_TEST_GAP
 
 FIGURES: dict[str, Figure] = {
-    figure.name: figure for figure in (ALGORITHM, CONVERGENCE, BOUND, GENERALIZATION, SCORES, LOSSES, COST)
+    figure.name: figure
+    for figure in (
+        ALGORITHM,
+        CONVERGENCE,
+        BOUND,
+        FRANK_WOLFE,
+        RAC_LORA,
+        COUNTEREXAMPLE,
+        PURSUIT,
+        BEYOND,
+        PRECISION,
+        GENERALIZATION,
+        TRAIN_TEST_GAP,
+        DIGITS,
+        SCORES,
+        LOSSES,
+        COST,
+    )
 }
 
 

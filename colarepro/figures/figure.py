@@ -38,9 +38,10 @@ class Figure:
         with style():
             canvas = self.draw(frame)
             # No dates in the files, so that equal numbers give equal bytes.
-            for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
+            for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
                 with written_aside(folder / f"{self.name}{suffix}") as aside:
                     canvas.savefig(aside, metadata=metadata)
+                canvas.set_layout_engine("none")  # laid out by now; a third of the time is saved
             plt.close(canvas)
         with written_aside(folder / f"{self.name}.csv") as aside:
             frame.to_csv(aside, index=False, float_format="%.6g")

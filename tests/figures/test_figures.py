@@ -9,43 +9,7 @@ import pytest
 from colarepro.errors import ColaError
 from colarepro.figures import FIGURES, figure
 from colarepro.figures.index import write_index
-from colarepro.results import Record, Store
-from colarepro.theory.experiments import Settings, run_all
-
-
-def llm_record(method: str, seed: int, accuracy: float, task: str = "rte") -> Record:
-    return Record(
-        kind="llm",
-        config={"model": "tiny", "task": task, "method": method, "learning_rate": 1e-3, "seed": seed},
-        scores={"test_accuracy": accuracy, "test_majority": 0.5},
-        curves={
-            "step": list(range(1, 61)),
-            "loss": [float(60 - step) for step in range(60)],
-            "knots": [36] if method == "cola" else [],
-        },
-        predictions={"test": [0, 1], "test_labels": [0, 1]},
-        costs={
-            "parameters_trained": 10.0,
-            "flops_train": 4e6,
-            "tokens": 900.0,
-            "padding_share": 0.1,
-            "seconds_train": 2.0,
-        },
-        environment={"device": "cpu (x86_64)"},
-    )
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
-    settings = Settings(seeds=2, steps=40, generalization_seeds=2, generalization_steps=40, longest_chain=2, horizon=5)
-    theory = run_all(settings, Store(tmp_path_factory.mktemp("theory")))
-    llm = [
-        llm_record(method, seed, 0.6 + 0.1 * seed, task)
-        for method in ("full", "lora", "cola")
-        for seed in range(2)
-        for task in ("rte", "wic")
-    ]
-    return theory + llm
+from colarepro.results import Record
 
 
 @pytest.fixture
