@@ -17,7 +17,7 @@ SPECS = (
 )
 ROBUST = RobustSpec(outputs=4, inputs=5, samples=40, rank=2, test_samples=1)
 SEEDS = [1, 2]
-LONG = 200
+LONG = 150
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=("regression", "factorization"))

@@ -26,7 +26,7 @@ from colarepro.theory.problems import RegressionSpec
 from colarepro.theory.trace import Status
 from tests.theory.cases import METHODS, PROBLEMS, RADIUS, REGRESSION, label
 
-STEPS = 16
+STEPS = 12
 
 
 def fits(method: Method[Any], problem: Problem) -> bool:
