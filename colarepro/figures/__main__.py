@@ -1,5 +1,6 @@
 """Draw figures: ``python -m colarepro.figures all``, ``list``, or a figure's name."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +56,7 @@ def gather(kinds: set[str], arguments: Arguments) -> list[Record]:
     if "theory" in kinds:
         from colarepro.theory.experiments import Settings, run_all
 
-        records += run_all(Settings(), Store(arguments.runs / "theory"))
+        records += run_all(Settings(), Store(arguments.runs / "theory"), workers=min(8, os.cpu_count() or 1))
     if "llm" in kinds:
         from colarepro.models import fetch, tiny
         from colarepro.runs.tiny_tier import run_missing, tiny_tier

@@ -91,6 +91,11 @@ def _commit() -> str:
     return git("rev-parse", "--verify", "HEAD") + ("+" if git("status", "--porcelain", "--", "colarepro") else "")
 
 
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("transformers", "peft")}
+
+
 def environment(device: str) -> dict[str, str]:
     """Versions, commit and hardware of this process; ``device`` as torch names it, such as ``cuda:0``."""
     import torch
@@ -101,7 +106,6 @@ def environment(device: str) -> dict[str, str]:
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "transformers": importlib.metadata.version("transformers"),
-        "peft": importlib.metadata.version("peft"),
+        **_versions(),
         "device": f"{device} ({name})",
     }

@@ -118,6 +118,9 @@ def convergence(settings: Settings) -> Iterator[Job]:
     noise-free problems."""
     for spec in SPECS:
         for arm in arms_of(spec, settings.steps, settings.rates):
+            steps = settings.steps
+            if isinstance(arm.method, IdealizedCola):  # its steps take more than one gradient
+                steps //= 1 + arm.method.link_steps
             config = config_of(
                 "convergence",
                 spec,
@@ -125,8 +128,8 @@ def convergence(settings: Settings) -> Iterator[Job]:
                 arm.method,
                 range(settings.seeds),
                 **arm.config(),
-                steps=settings.steps,
-                every=max(8, settings.steps // 24),
+                steps=steps,
+                every=max(1, steps // 20),
             )
             yield job(config, partial(_answer, spec, arm, config))
 

@@ -15,7 +15,7 @@ class Settings:
     """Gradient evaluations of a convergence run; the other experiments' budgets are fixed shares of it."""
     horizon: int = 450
     """Theorem 4.1 is checked for every T from 1 to this: 450 makes 101 475 iterates a case."""
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1)
+    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     """Learning rates among which an arm with AdamW chooses, on seeds of its own; a single one is not tuned."""
     longest_chain: int = 8
     """Chain lengths 1 to this are compared, and LoRA of ranks 1 to this."""
@@ -35,5 +35,5 @@ class Settings:
             )
 
 
-QUICK = Settings(seeds=3, steps=80, horizon=30, rates=(0.1,), longest_chain=5)
+QUICK = Settings(seeds=3, steps=80, horizon=30, rates=(0.1,), longest_chain=4)
 FULL = Settings(seeds=100, steps=2000, horizon=1000, longest_chain=12)

@@ -34,7 +34,7 @@ class GradientDescent:
             raise ColaError(f"The step factor is {self.factor}; expected a finite number above 0.")
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """Plain SGD at rate 1; `apply` scales the gradients, because every seed has its own step."""
+        """Plain SGD, whose rate its user sets; it has no state. `apply` takes such a step without it."""
         return torch.optim.SGD(parameters, lr=1.0)
 
 
@@ -66,11 +66,14 @@ def apply(
 ) -> None:
     """One step of the optimizer with gradients (S, ...) for an objective of local ``smoothness`` (S,); ``warmth``
     scales the step (a warm-up's share)."""
-    scale = descent.factor * warmth / smoothness if isinstance(descent, GradientDescent) else None
+    if isinstance(descent, GradientDescent):  # every seed has its own step, and torch's machinery costs more than it
+        scale = (descent.factor * warmth / smoothness)[:, None, None]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.data.sub_(scale * gradient)
+        return
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient if scale is None else gradient * scale[:, None, None]
-    if isinstance(descent, AdamW):
-        optimizer.param_groups[0]["lr"] = descent.learning_rate * warmth
+        parameter.grad = gradient
+    optimizer.param_groups[0]["lr"] = descent.learning_rate * warmth
     optimizer.step()
 
 
