@@ -264,8 +264,10 @@ def _beats_full(records: Sequence[Record]) -> str:
     for (noise, samples), own in cells.items():
         (full,) = _labelled(own, "full")
         for label, names in lost.items():
-            (arm,) = [r for r in _labelled(own, label) if r.config["length"] == r.config["problem"]["rank"]]
-            if _paired(arm, full) >= 0:
+            at_rank = [r for r in _labelled(own, label) if r.config["length"] == r.config["problem"]["rank"]]
+            if not at_rank:
+                return "not measured at the true rank"
+            if _paired(at_rank[0], full) >= 0:
                 names.append(f"noise {noise:g}, N {samples}")
     chain, lora = lost.values()
     return (

@@ -87,6 +87,11 @@ class Problem(ABC):
         """
         raise ColaError(f"The problem {self.name} is not quadratic, so exact line search is not defined on it.")
 
+    def atom_curvature(self, left: Tensor, right: Tensor) -> Tensor:
+        """``curvature`` (S,) along the rank-one ``left right^T``, with left (S, m) and right (S, n); a class overrides
+        it where that is cheaper than the whole matrix."""
+        return self.curvature(left[:, :, None] * right[:, None, :])
+
     def best_at_rank(self, rank: int) -> Reference | None:
         """The best weights whose update has at most this rank, or None where no closed form is known."""
         check_rank(rank, self.shape)

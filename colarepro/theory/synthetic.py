@@ -43,8 +43,7 @@ class Command:
 def main() -> None:
     """Run, write, print."""
     command = tyro.cli(Command, config=(tyro.conf.OmitArgPrefixes,))
-    # A worker takes longer to start than all quick questions together take.
-    records = run_all(command.chosen(), Store(command.output), 1 if command.quick else command.workers)
+    records = run_all(command.chosen(), Store(command.output), command.workers)
     console = Console()
     if not console.is_terminal:  # a pipe has no width; do not fold the tables to 80 columns
         console = Console(width=140)

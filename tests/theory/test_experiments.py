@@ -26,7 +26,7 @@ from colarepro.theory.methods import Cola, FrankWolfe, Full, GradientDescent
 from colarepro.theory.problems import RegressionSpec
 from colarepro.theory.table import tables
 
-TINY = Settings(seeds=2, steps=80, horizon=8, longest_chain=2, rates=(0.03, 0.1))
+TINY = Settings(seeds=2, steps=80, points=4, horizon=8, longest_chain=2, rates=(0.03, 0.1))
 ROOT = Path(__file__).parents[2]
 
 
@@ -196,6 +196,8 @@ def test_intervals_are_students() -> None:
         Settings(seeds=1),
         Settings(steps=5),
         Settings(horizon=1),
+        Settings(points=0),
+        Settings(steps=80),
         Settings(longest_chain=13),
         Settings(rates=()),
         Settings(rates=(0.0,)),

@@ -129,7 +129,7 @@ def convergence(settings: Settings) -> Iterator[Job]:
                 range(settings.seeds),
                 **arm.config(),
                 steps=steps,
-                every=max(1, steps // 20),
+                every=steps // settings.points,
             )
             yield job(config, partial(_answer, spec, arm, config))
 

@@ -56,7 +56,7 @@ def counterexample(settings: Settings) -> Iterator[Job]:
 
 def _answer(method: Method[Any], config: dict[str, Any]) -> Record:
     problem = SPEC.draw(config["seeds"])
-    every = config["steps"] // 40
+    every = config["steps"] // 20
     run = minimize(problem, method, steps=config["steps"], seeds=config["seeds"], every=every)
     excess = np.array(run.trace.excess)
     lost = np.array([status is Status.DIVERGED for status in run.status])

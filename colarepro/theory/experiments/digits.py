@@ -14,13 +14,13 @@ from colarepro.theory.method import Method, minimize
 from colarepro.theory.methods import AsymmetricLora, Cola, Full, Lora, RacLora, ReLora, Restart
 from colarepro.theory.problems import DigitsSpec
 
-SPEC = DigitsSpec()
+SPEC = DigitsSpec(images=60)
 LINKS = 10
 
 
 def digits(settings: Settings) -> Iterator[Job]:
     """Rank 1, AdamW, at the learning rate of least train loss on seeds of its own for every arm."""
-    steps = max(40, settings.steps // 4)
+    steps = max(2 * LINKS, settings.steps // 4)
     arms: dict[str, Method[Any]] = {
         "full": Full(),
         "LoRA, rank 1": Lora(),

@@ -28,7 +28,7 @@ BATCH = 20  # times (t + 1)^2: above the variance that Hazan & Luo allow on this
 def frank_wolfe(settings: Settings) -> Iterator[Job]:
     """Balls that hold the optimum well inside, just, and not at all; every step is measured."""
     seeds = range(settings.seeds)
-    steps = max(80, settings.steps // 2)
+    steps = max(40, settings.steps // 2)
     for share in (2.0, 1.0, 0.5):
         radius = share * CONVEX.nuclear_norm
         arms = {

@@ -13,6 +13,8 @@ class Settings:
     """Seeds of every experiment."""
     steps: int = 480
     """Gradient evaluations of a convergence run; the other experiments' budgets are fixed shares of it."""
+    points: int = 20
+    """Measurements along a convergence run."""
     horizon: int = 450
     """Theorem 4.1 is checked for every T from 1 to this: 450 makes 101 475 iterates a case."""
     rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
@@ -27,6 +29,8 @@ class Settings:
                 f"{self.seeds} seeds, a horizon of {self.horizon} and {self.steps} steps were asked for; expected at "
                 "least 2, 4 and 80."
             )
+        if not 1 <= self.points <= self.steps // 11:  # idealised COLA has the fewest steps
+            raise ColaError(f"{self.points} points were asked for; expected 1 to {self.steps // 11}.")
         if not self.rates or not all(0 < rate < float("inf") for rate in self.rates):
             raise ColaError(f"The learning rates are {self.rates}; expected at least one, each finite and above 0.")
         if not 2 <= self.longest_chain <= 12:
@@ -35,5 +39,5 @@ class Settings:
             )
 
 
-QUICK = Settings(seeds=3, steps=80, horizon=30, rates=(0.1,), longest_chain=4)
+QUICK = Settings(seeds=2, steps=80, points=4, horizon=24, rates=(0.1,), longest_chain=4)
 FULL = Settings(seeds=100, steps=2000, horizon=1000, longest_chain=12)

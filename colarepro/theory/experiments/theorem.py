@@ -31,7 +31,7 @@ def theorem(settings: Settings) -> Iterator[Job]:
             "exact": FrankWolfe(radius=radius, rule="fixed"),
             "exact, best step": FrankWolfe(radius=radius, rule="fixed-best"),
             "minibatch": FrankWolfe(radius=radius, rule="fixed", batch=3),
-            "LoRA link": IdealizedCola(radius=radius, rule="fixed", link_steps=5),
+            "LoRA link": IdealizedCola(radius=radius, rule="fixed", link_steps=3),
         }
         for label, method in oracles.items():
             config = config_of("theorem", spec, label, method, [0], radius_share=share, horizon=settings.horizon)

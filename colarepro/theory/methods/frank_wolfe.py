@@ -20,7 +20,8 @@ from colarepro.theory.steps import Situation, step_rule
 @dataclass(kw_only=True)
 class FrankWolfeState(State):
     """``update`` (S, m, n) of the weight; ``start_excess`` (S,) the M of the theorem; ``steps`` (S,) in all; ``gap``
-    (S,) that the last step saw, at the weight it started from; ``vertex`` (S, m, n) where it went to."""
+    (S,) that the last step saw, at the weight it started from; ``vertex`` (S, m, n) where it went to;
+    ``origin`` the full gradient at the start, where the first step saw it."""
 
     update: Tensor
     steps: Tensor
@@ -32,6 +33,7 @@ class FrankWolfeState(State):
     asked: Tensor | None = None
     vertex: Tensor | None = None
     gap: Tensor | None = None
+    origin: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ class FrankWolfe(Method[FrankWolfeState]):
             smoothness=problem.smoothness,
             diameter=2 * self.radius,
             start_excess=state.start_excess,
-            curvature=lambda: problem.curvature(direction),
+            curvature=lambda: self._curvature(problem, state, direction),
             change=lambda step: (
                 problem.excess(problem.start + state.update + step[:, None, None] * direction)
                 - problem.excess(problem.start + state.update)
@@ -107,12 +109,23 @@ class FrankWolfe(Method[FrankWolfeState]):
         state.flops += 2 * m * n * atom.products if atom.products else svd_flops(problem.shape)
         return atom.matrix()
 
+    def _curvature(self, problem: Problem, state: FrankWolfeState, direction: Tensor) -> Tensor:
+        """Second derivative along V - U. A quadratic's gradients give it without a product of its own: with H its
+        Hessian and G, G0 the gradients at U and at zero, H U = G - G0, so all but <V, H V> is known."""
+        if state.atom is None or state.origin is None or state.asked is None or state.vertex is None:
+            return problem.curvature(direction)
+        moved = state.asked - state.origin
+        own = self.radius**2 * problem.atom_curvature(state.atom.left, state.atom.right)
+        return own + ((state.update - 2 * state.vertex) * moved).sum((1, 2))
+
     def _gradient(self, problem: Problem, state: FrankWolfeState) -> Tensor:
         weight = problem.start + state.update
         batch = self.batch * (state.index + 1) ** 2 if self.growing else self.batch
         if not batch or batch >= problem.samples:
             gradient = problem.gradient(weight)
             state.saw(gradient, problem.gradient_flops)
+            if state.index == 0:
+                state.origin = gradient
         else:
             gradient = problem.sampled_gradient(weight, state.streams.rows(problem.samples, batch))
             state.saw(gradient, problem.gradient_flops, batch / problem.samples)

@@ -72,6 +72,10 @@ class LowRankRegression(Problem):
     def curvature(self, direction: Tensor) -> Tensor:
         return (direction @ self._gram * direction).sum((1, 2))
 
+    def atom_curvature(self, left: Tensor, right: Tensor) -> Tensor:
+        along = (right[:, None] @ self._gram @ right[:, :, None])[:, 0, 0]
+        return left.square().sum(1) * along
+
     def test_loss(self, weight: Tensor) -> Tensor:
         return _half_mean_square(self._test_inputs @ weight.mT - self._test_targets)
 
