@@ -38,11 +38,11 @@ def verdicts(records: Iterable[Record]) -> list[tuple[Claim, str]]:
     return judged
 
 
-def _order(labels: tuple[str, ...], record: Record) -> tuple[float, ...]:
-    """As the claim names its arms, then by rank and by falling radius: a store has no order of its own."""
+def _order(labels: tuple[str, ...], record: Record) -> tuple[float, int, float, str]:
+    """As the claim names its arms, then by rank, falling radius and label: a store has no order of its own."""
     config = record.config
     place = labels.index(config["label"]) if labels else 0
-    return place, config.get("method", {}).get("rank", 0), -config.get("radius_share", 0.0)
+    return place, config.get("method", {}).get("rank", 0), -config.get("radius_share", 0.0), config["label"]
 
 
 def _score(record: Record, name: str) -> float:
