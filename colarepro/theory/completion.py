@@ -33,8 +33,8 @@ SMALLEST_SCALE = 1e-100
 class Completion:
     """The weight ``sum_k weights[k] left[:, k] right[:, k]^T``, and what happened on the way to it.
 
-    ``left`` (m, k) and ``right`` (n, k), of unit columns, and ``weights`` (k,), which are positive and sum to at
-    most the radius, are float64. ``status`` is "gap" (certified), "steps", "seconds", or "stalled" (rounding leaves
+    ``left`` (m, k) and ``right`` (n, k), of unit columns, and ``weights`` (k,), which are at least 0 and sum to
+    at most the radius, are float64. ``status`` is "gap" (certified), "steps", "seconds", or "stalled" (rounding leaves
     no step). The lists hold an entry for each weight at which the gradient was taken, the last one for the weight
     returned, from which no step was made: the loss; the Frank-Wolfe gap plus the oracle's error (see `complete`);
     the step from there; the matrix-vector products that its oracle took; and the seconds since the start.
@@ -204,7 +204,7 @@ class _Oracle:
 
     def __init__(self, entries: _Entries, radius: float, tolerance: float, goal: float) -> None:
         self._entries = entries
-        self._radius = radius / entries.count
+        self._radius = radius / entries.count  # times a singular value of the residual, an amount of gap
         self._tolerance = tolerance
         self._goal = goal
         self._relative = min(LOOSEST, tolerance)
