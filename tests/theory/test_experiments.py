@@ -197,7 +197,6 @@ def test_intervals_are_students() -> None:
         Settings(steps=5),
         Settings(horizon=1),
         Settings(points=0),
-        Settings(steps=80),
         Settings(longest_chain=13),
         Settings(rates=()),
         Settings(rates=(0.0,)),

@@ -129,7 +129,7 @@ def convergence(settings: Settings) -> Iterator[Job]:
                 range(settings.seeds),
                 **arm.config(),
                 steps=steps,
-                every=steps // settings.points,
+                every=max(1, steps // settings.points),
             )
             yield job(config, partial(_answer, spec, arm, config))
 
