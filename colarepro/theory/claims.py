@@ -1,14 +1,12 @@
 """The convergence claims about chains of low-rank updates, each with the verdict that the records give."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
-from colarepro.results import Record, mean_interval
-
-Verdict = Callable[[Sequence[Record]], str]
+from colarepro.results import Record
+from colarepro.theory import verdict
+from colarepro.theory.verdict import Verdict, labelled
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ def verdicts(records: Iterable[Record]) -> list[tuple[Claim, str]]:
     for claim in CLAIMS:
         own = [record for record in found if record.config["experiment"] == claim.experiment]
         if claim.labels:
-            own = _labelled(own, *claim.labels)
+            own = labelled(own, *claim.labels)
         own.sort(key=partial(_order, claim.labels))
         judged.append((claim, claim.verdict(own) if own else "not measured"))
     return judged
@@ -45,244 +43,6 @@ def _order(labels: tuple[str, ...], record: Record) -> tuple[float, int, float, 
     return place, config.get("method", {}).get("rank", 0), -config.get("radius_share", 0.0), config["label"]
 
 
-def _score(record: Record, name: str) -> float:
-    value = record.scores.get(name)
-    return float("nan") if value is None else float(value)
-
-
-def _violations(records: Sequence[Record]) -> int:
-    return int(sum(_score(record, "violations") for record in records))
-
-
-def _labelled(records: Sequence[Record], *labels: str) -> list[Record]:
-    return [record for record in records if record.config["label"] in labels]
-
-
-def _theorem(constant: str) -> Verdict:
-    def verdict(own: Sequence[Record]) -> str:
-        if broken := _violations(own):
-            return f"fails at {broken} values of T"
-        needed = [_score(record, "needed_constant") for record in own]
-        iterates = sum(_score(record, "iterates") for record in own)
-        return (
-            f"holds at every T in {len(own)} cases, {iterates:,.0f} iterates; constants needed "
-            f"{min(needed):.2f} to {max(needed):.2f} where {constant} is claimed"
-        )
-
-    return verdict
-
-
-def _condition(records: Sequence[Record]) -> str:
-    first = max(_score(record, "first_valid") for record in records)
-    return f"needed for the step to stay in the set; the largest M/(βD²) here asks for T ≥ {first:.0f}"
-
-
-def _bound(records: Sequence[Record]) -> str:
-    """A bound from above; the fitted exponents of the first arm are shown, with bootstrap intervals."""
-    if broken := _violations(records):
-        return f"fails at {broken} measurements"
-    first = records[0].config["label"]
-    slopes = [
-        f"{_score(r, 'slope_mean'):.2f} [{_score(r, 'slope_low'):.2f}, {_score(r, 'slope_high'):.2f}]"
-        for r in _labelled(records, first)
-    ]
-    return (
-        f"holds in {len(records)} cases, largest ratio {max(_score(r, 'tightest_ratio') for r in records):.2g}; "
-        f"exponents measured for {first}: {', '.join(slopes)}"
-    )
-
-
-def _hazan_luo(records: Sequence[Record]) -> str:
-    own = _labelled(records, "stochastic, growing batch")
-    small = _labelled(records, "stochastic, batch of 4")
-    variance = max(_score(record, "variance_ratio") for record in own)
-    if broken := _violations(own):
-        return f"fails at {broken} measurements"
-    final = [_score(record, "final_excess_mean") for record in own]
-    stalled = [_score(record, "final_excess_mean") for record in small]
-    return (
-        f"holds, largest ratio {max(_score(r, 'tightest_ratio') for r in own):.2g} (variance at most {variance:.2g} of "
-        f"what is allowed); a constant batch of 4 ends {np.median(np.divide(stalled, final)):.0f} times higher"
-    )
-
-
-def _rac_exact(records: Sequence[Record]) -> str:
-    missed = [
-        record.config["method"]["rank"]
-        for record in records
-        if not _score(record, "factor_low") <= _score(record, "factor_bound") <= _score(record, "factor_high")
-    ]
-    if missed:
-        return f"fails for ranks {missed}: the 99 % interval of the factor misses 1 - γμr/n"
-    errors = [abs(_score(r, "factor_mean") / _score(r, "factor_bound") - 1) for r in records]
-    ranks = [record.config["method"]["rank"] for record in records]
-    return (
-        f"holds two-sided for r = {', '.join(map(str, ranks))}: 1 - γμr/n is in every 99 % interval, "
-        f"means within {100 * max(errors):.1f} %"
-    )
-
-
-def _one_sided(records: Sequence[Record]) -> str:
-    if broken := _violations(records):
-        return f"fails at {broken} measurements"
-    ratios = [_score(record, "tightest_ratio") for record in records]
-    return f"holds one-sided for {len(records)} ranks, largest ratio {max(ratios):.2g}"
-
-
-def _outcome(records: Sequence[Record], label: str, factor: float) -> str:
-    (record,) = [r for r in _labelled(records, label) if r.config["factor"] == factor]
-    counts = {word: int(_score(record, word)) for word in ("converged", "stalled", "still falling", "diverged")}
-    total = sum(counts.values())
-    return " and ".join(f"{count}/{total} {word}" for word, count in counts.items() if count)
-
-
-def _count(records: Sequence[Record], label: str, factor: float, word: str) -> float:
-    """Share of the seeds of an arm that ended this way."""
-    (record,) = [r for r in _labelled(records, label) if r.config["factor"] == factor]
-    return _score(record, word) / len(record.config["seeds"])
-
-
-def _judged(failing: float, working: float) -> str:
-    """A claim of failure, from the shares of the seeds that fail as claimed and that work."""
-    return "holds" if failing > 0.5 else "fails" if working > 0.5 else "cannot tell at this budget"
-
-
-def _counterexample_large(records: Sequence[Record]) -> str:
-    label = "COLA, fresh A"
-    word = _judged(_count(records, label, 1.0, "diverged"), _count(records, label, 1.0, "converged"))
-    return (
-        f"{word} for a Gaussian A, {_outcome(records, label, 1.0)}; RAC-LoRA without its projection: "
-        f"{_outcome(records, 'RAC-LoRA, no projection', 1.0)}; COLA at 1/L of the factors' own L: "
-        f"{_outcome(records, 'COLA, fresh A, local step', 1.0)}; LoRA: {_outcome(records, 'LoRA', 1.0)}"
-    )
-
-
-def _counterexample_small(records: Sequence[Record]) -> str:
-    words = []
-    for label in ("COLA, fresh A", "COLA, same A"):
-        stalled, converged = (
-            min(_count(records, label, factor, word) for factor in (0.1, 0.01)) for word in ("stalled", "converged")
-        )
-        words.append(
-            f"{_judged(stalled, converged)} for {label}: {_outcome(records, label, 0.1)} at 0.1/L, "
-            f"{_outcome(records, label, 0.01)} at 0.01/L"
-        )
-    rac = f"RAC-LoRA: {_outcome(records, 'RAC-LoRA', 0.1)}, {_outcome(records, 'RAC-LoRA', 0.01)}"
-    return "; ".join([*words, rac])
-
-
-def _pursuit(records: Sequence[Record]) -> str:
-    if broken := _violations(records):
-        return f"fails at {broken} measurements"
-    whole = [record for record in records if record.config["problem"]["observed"] == 1]
-    masked = [record for record in records if record.config["problem"]["observed"] < 1]
-
-    def factors(own: Sequence[Record]) -> str:
-        return ", ".join(f"{_score(r, 'worst_factor'):.2f} of {_score(r, 'factor_bound'):.2f}" for r in own)
-
-    return f"holds; worst factor at r = 1, 2, 4 seen whole: {factors(whole)}; through a mask: {factors(masked)}"
-
-
-def _path(records: Sequence[Record]) -> str:
-    conditions = sorted({record.config["condition"] for record in records})
-    parts = []
-    for condition in conditions:
-        own = [record for record in records if record.config["condition"] == condition]
-        short = min(own, key=lambda record: record.config["link_steps"])
-        long = max(own, key=lambda record: record.config["link_steps"])
-        parts.append(
-            f"condition {condition:g}: {100 * _score(short, 'lag_mean'):.2g} % at {short.config['link_steps']} steps a "
-            f"link, {100 * _score(long, 'lag_mean'):.1g} % at {long.config['link_steps']}"
-        )
-    return "fails when links are short: the gain missing after 4 links is " + "; ".join(parts)
-
-
-def _rank(records: Sequence[Record]) -> str:
-    own = _labelled(records, "convex combination, theorem's step")
-    gaps = ", ".join(f"{_score(record, 'average_gap_mean'):.3g}" for record in own)
-    errors = ", ".join(f"{_score(record, 'error_mean'):.3g}" for record in own)
-    return f"the bound knows no rank; at r = 1, 2, 4 the measured average gap is {gaps}, the links' ε {errors}"
-
-
-def _addition(label: str) -> Verdict:
-    def verdict(records: Sequence[Record]) -> str:
-        own = _labelled(records, label)
-        combined = _labelled(records, "convex combination, theorem's step")
-        broken, total = _violations(own), sum(len(record.config["seeds"]) for record in own)
-        ratio = max(_score(record, "ratio_mean") for record in own)
-        shares = [_score(record, "share_mean") for record in own]
-        return (
-            f"not covered; measured: the inequality with the links' own ε is broken in {broken} of {total} runs (mean "
-            f"ratio at most {ratio:.2f}), ε is {100 * min(shares):.0f} to {100 * max(shares):.0f} % of the exact "
-            f"oracle's gain; it ends at an excess of {_score(own[0], 'excess_mean'):.1e} where the convex combination "
-            f"ends at {_score(combined[0], 'excess_mean'):.1e}"
-        )
-
-    return verdict
-
-
-def _precision(records: Sequence[Record]) -> str:
-    def final(record: Record) -> str:
-        return f"{100 * _score(record, 'kept_mean'):.0f} % (excess {_score(record, 'excess_mean'):.0e})"
-
-    parts = []
-    for size in sorted({record.config["size"] for record in records}, reverse=True):
-        own = [f"{r.config['label']} {final(r)}" for r in records if r.config["size"] == size]
-        parts.append(f"shift {size:g}: {', '.join(own)}")
-    lost = [record for record in records if _score(record, "kept_mean") < 0.9]
-    word = f"fails in {len(lost)} of {len(records)} cases" if lost else "holds"
-    return f"{word}; kept of the sum of links, " + "; ".join(parts)
-
-
-def _cells(records: Sequence[Record]) -> dict[tuple[float, int], list[Record]]:
-    cells: dict[tuple[float, int], list[Record]] = {}
-    for record in records:
-        problem = record.config["problem"]
-        cells.setdefault((problem["noise"], problem["samples"]), []).append(record)
-    return cells
-
-
-def _best(records: Sequence[Record], label: str) -> Record:
-    return min(_labelled(records, label), key=lambda record: _score(record, "test_loss_mean"))
-
-
-def _u_shape(records: Sequence[Record]) -> str:
-    cells = _cells(records)
-    true = records[0].config["problem"]["rank"]
-    found = {cell: _best(own, "COLA, rank-1 links").config["length"] for cell, own in cells.items()}
-    at = sum(length == true for length in found.values())
-    ranges = ", ".join(f"{length} (noise {noise:g}, N {n})" for (noise, n), length in found.items() if length != true)
-    return f"the least test loss is at the true rank {true} in {at} of {len(found)} cells" + (
-        f"; elsewhere at {ranges}" if ranges else ""
-    )
-
-
-def _beats_full(records: Sequence[Record]) -> str:
-    """At the true rank, which is fixed before the data, for the chain and for LoRA alike."""
-    lost = {"COLA, rank-1 links": [], "LoRA, summed rank": []}  # type: dict[str, list[str]]
-    cells = _cells(records)
-    for (noise, samples), own in cells.items():
-        (full,) = _labelled(own, "full")
-        for label, names in lost.items():
-            at_rank = [r for r in _labelled(own, label) if r.config["length"] == r.config["problem"]["rank"]]
-            if not at_rank:
-                return "not measured at the true rank"
-            if _paired(at_rank[0], full) >= 0:
-                names.append(f"noise {noise:g}, N {samples}")
-    chain, lora = lost.values()
-    return (
-        f"holds in {len(cells) - len(chain)} of {len(cells)} cells"
-        + (f"; fails when {', '.join(chain)}" if chain else "")
-        + f"; LoRA of that rank in {len(cells) - len(lora)}: it is the rank that does it"
-    )
-
-
-def _paired(first: Record, second: Record) -> float:
-    """Upper end of the 95 % interval of the seeds' paired difference in test loss, first - second."""
-    a, b = (np.array(record.curves["test_loss"], dtype=float)[:, 0] for record in (first, second))
-    return mean_interval(list(a - b)).high
-
-
 ORACLES = ("exact", "minibatch", "LoRA link")
 
 CLAIMS: tuple[Claim, ...] = (
@@ -292,7 +52,7 @@ CLAIMS: tuple[Claim, ...] = (
         "COLA, Theorem 4.1",
         "cola-theorem-4-1.md",
         "theorem",
-        _theorem("2"),
+        verdict.theorem("2"),
         ORACLES,
     ),
     Claim(
@@ -301,7 +61,7 @@ CLAIMS: tuple[Claim, ...] = (
         "its proof",
         "cola-theorem-4-1.md",
         "theorem",
-        _theorem("1.5"),
+        verdict.theorem("1.5"),
         ORACLES,
     ),
     Claim(
@@ -310,17 +70,17 @@ CLAIMS: tuple[Claim, ...] = (
         "its proof, other step",
         "cola-theorem-4-1.md",
         "theorem",
-        _theorem("1.41"),
+        verdict.theorem("1.41"),
         ("exact, best step",),
     ),
-    Claim("its condition", "T ≥ M/(βD²)", "left out in the paper", "cola-theorem-4-1.md", "theorem", _condition),
+    Claim("its condition", "T ≥ M/(βD²)", "left out in the paper", "cola-theorem-4-1.md", "theorem", verdict.condition),
     Claim(
         "convex Frank-Wolfe",
         "excess ≤ 2C_f/(t+2)",
         "Jaggi 2013",
         "frank-wolfe-convex.md",
         "frank-wolfe",
-        _bound,
+        verdict.bound,
         ("open loop", "short step", "line search"),
     ),
     Claim(
@@ -329,7 +89,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Pedregosa et al. 2020",
         "frank-wolfe-convex.md",
         "frank-wolfe",
-        _bound,
+        verdict.bound,
         ("adaptive",),
     ),
     Claim(
@@ -338,7 +98,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Lacoste-Julien 2016",
         "frank-wolfe-convex.md",
         "frank-wolfe",
-        _bound,
+        verdict.bound,
         ("gap / (L D²), nonconvex",),
     ),
     Claim(
@@ -347,7 +107,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Hazan & Luo 2016",
         "frank-wolfe-convex.md",
         "frank-wolfe",
-        _hazan_luo,
+        verdict.hazan_luo,
         ("stochastic, growing batch", "stochastic, batch of 4"),
     ),
     Claim(
@@ -356,7 +116,7 @@ CLAIMS: tuple[Claim, ...] = (
         "RAC-LoRA, Theorem 5.5",
         "rac-lora.md",
         "rac-lora",
-        _rac_exact,
+        verdict.rac_exact,
         ("isotropic",),
     ),
     Claim(
@@ -365,7 +125,7 @@ CLAIMS: tuple[Claim, ...] = (
         "RAC-LoRA, Theorem 5.5",
         "rac-lora.md",
         "rac-lora",
-        _one_sided,
+        verdict.one_sided,
         ("conditioned",),
     ),
     Claim(
@@ -374,7 +134,7 @@ CLAIMS: tuple[Claim, ...] = (
         "RAC-LoRA, Theorem 5.3",
         "rac-lora.md",
         "rac-lora",
-        _one_sided,
+        verdict.one_sided,
         ("nonconvex",),
     ),
     Claim(
@@ -383,7 +143,7 @@ CLAIMS: tuple[Claim, ...] = (
         "RAC-LoRA, Section 3",
         "rac-lora.md",
         "counterexample",
-        _counterexample_large,
+        verdict.counterexample_large,
     ),
     Claim(
         "COLA stalls at small steps",
@@ -391,7 +151,7 @@ CLAIMS: tuple[Claim, ...] = (
         "RAC-LoRA, Section 3",
         "rac-lora.md",
         "counterexample",
-        _counterexample_small,
+        verdict.counterexample_small,
     ),
     Claim(
         "greedy pursuit",
@@ -399,7 +159,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Wang et al. 2014",
         "chain-on-quadratics.md",
         "pursuit",
-        _pursuit,
+        verdict.pursuit,
     ),
     Claim(
         "a trained chain is greedy pursuit",
@@ -407,16 +167,16 @@ CLAIMS: tuple[Claim, ...] = (
         "ours",
         "chain-on-quadratics.md",
         "path",
-        _path,
+        verdict.path,
     ),
-    Claim("the rank", "no r in Theorem 4.1", "gap in the theorem", "beyond-the-theorem.md", "beyond", _rank),
+    Claim("the rank", "no r in Theorem 4.1", "gap in the theorem", "beyond-the-theorem.md", "beyond", verdict.rank),
     Claim(
         "addition",
         "COLA adds, the theorem shrinks",
         "gap in the theorem",
         "beyond-the-theorem.md",
         "beyond",
-        _addition("addition, gradient descent"),
+        verdict.addition("addition, gradient descent"),
     ),
     Claim(
         "AdamW",
@@ -424,7 +184,7 @@ CLAIMS: tuple[Claim, ...] = (
         "gap in the theorem",
         "beyond-the-theorem.md",
         "beyond",
-        _addition("addition, AdamW"),
+        verdict.addition("addition, AdamW"),
     ),
     Claim(
         "knots in narrow types",
@@ -432,7 +192,7 @@ CLAIMS: tuple[Claim, ...] = (
         "ours",
         "finite-precision.md",
         "precision",
-        _precision,
+        verdict.precision,
     ),
     Claim(
         "best chain length",
@@ -440,14 +200,14 @@ CLAIMS: tuple[Claim, ...] = (
         "ours",
         "generalization.md",
         "generalization",
-        _u_shape,
+        verdict.u_shape,
     ),
     Claim(
         "a chain beats full fine-tuning",
-        "lower test loss at the true rank, 95 % paired",
+        "lower test loss at the true verdict.rank, 95 % paired",
         "ours",
         "generalization.md",
         "generalization",
-        _beats_full,
+        verdict.beats_full,
     ),
 )

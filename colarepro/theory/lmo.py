@@ -46,14 +46,7 @@ def nuclear_ball_lmo(gradient: Tensor, radius: float, tolerance: float = 0.0, wa
     pair = leading_pair(
         lambda x: (gradient @ x[:, :, None])[:, :, 0],
         lambda y: (y[:, None] @ gradient)[:, 0],
-        _start(gradient, warm),
+        torch.zeros_like(gradient[:, 0]) if warm is None else warm.right,
         tolerance,
     )
     return Atom(radius, pair.left, pair.right, pair.products)
-
-
-def _start(gradient: Tensor, warm: Atom | None) -> Tensor:
-    """The last atom plus a fixed direction, lest it be orthogonal to the new one."""
-    n = gradient.shape[2]
-    fixed = torch.randn(n, dtype=gradient.dtype, generator=torch.Generator().manual_seed(0)) / n**0.5
-    return fixed.expand(len(gradient), n) if warm is None else warm.right + 0.1 * fixed
