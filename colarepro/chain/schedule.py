@@ -8,6 +8,14 @@ from typing import Literal
 from colarepro.errors import ColaError
 
 
+CHOICES = {
+    "initialization": ("fresh", "same"),
+    "learning_rate": ("continue", "restart", "rewarm"),
+    "fold": ("merge", "stack", "none"),
+    "reset": ("drop", "prune"),
+}
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A chain as its user describes it: by one of ``length``, ``knot_steps`` and ``knot_epochs``.
@@ -50,6 +58,9 @@ class Schedule:
     """Share of the moments' entries, the smallest ones, that ``reset="prune"`` sets to zero."""
 
     def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ColaError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
         given = [self.length is not None, bool(self.knot_steps), bool(self.knot_epochs)]
         if sum(given) > 1:
             raise ColaError(f"A schedule takes one of length, knot_steps and knot_epochs, but {sum(given)} were given.")

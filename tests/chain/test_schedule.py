@@ -60,6 +60,10 @@ def test_knots_outside_the_run_are_refused(schedule: dict, total: int, message: 
     [
         ({"length": 2, "knot_steps": (1,)}, "takes one of length, knot_steps and knot_epochs, but 2"),
         ({"length": 0}, "chain length is 0"),
+        ({"initialization": "anew"}, "initialization is 'anew'; expected one of fresh, same"),
+        ({"learning_rate": "reset"}, "learning_rate is 'reset'; expected one of continue, restart, rewarm"),
+        ({"fold": "add"}, "fold is 'add'"),
+        ({"reset": "zero"}, "reset is 'zero'"),
         ({"length": 2, "ranks": (8,)}, "1 ranks were given for 2 links"),
         ({"length": 2, "ranks": (8, 0)}, "1 or more"),
         ({"length": 2, "ranks": (8, 4), "fold": "none"}, "the first link goes on"),
