@@ -1,0 +1,47 @@
+"""The paper's models in their true shapes, without their weights."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, OPTConfig, PreTrainedConfig
+
+from colarepro.chain import Schedule
+from colarepro.methods import Adapter, method
+
+OPT_1_3B = OPTConfig(
+    vocab_size=50272,
+    hidden_size=2048,
+    ffn_dim=8192,
+    num_hidden_layers=24,
+    num_attention_heads=32,
+    max_position_embeddings=2048,
+    word_embed_proj_dim=2048,
+)
+LLAMA_2_7B = LlamaConfig(
+    vocab_size=32000,
+    hidden_size=4096,
+    intermediate_size=11008,
+    num_hidden_layers=32,
+    num_attention_heads=32,
+    num_key_value_heads=32,
+    max_position_embeddings=4096,
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "trained"),
+    [
+        (OPT_1_3B, "lora", 1_572_864),
+        (OPT_1_3B, "cola", 1_572_864),
+        (OPT_1_3B, "asym-lora", 786_432),
+        (OPT_1_3B, "lora-rank-sum", 2 * 1_572_864),
+        (LLAMA_2_7B, "lora", 4_194_304),
+        (LLAMA_2_7B, "cola", 4_194_304),
+    ],
+    ids=lambda value: getattr(value, "model_type", str(value)),
+)
+def test_the_papers_numbers_of_trained_parameters(config: PreTrainedConfig, name: str, trained: int) -> None:
+    """Rank 8 on q and v: 24 layers x 2 x 8 x (2048 + 2048), and 32 x 2 x 8 x (4096 + 4096)."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    prepared = method(name).prepare(model, Adapter(), Schedule(length=2), 0)
+    assert sum(p.numel() for p in prepared.model.parameters() if p.requires_grad) == trained
