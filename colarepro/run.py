@@ -1,5 +1,6 @@
 """One fine-tuning run: ``python -m colarepro.run --task rte --method cola --data-dir FOLDER``."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,8 @@ from colarepro.runs import RunConfig, finetune
 
 @dataclass(frozen=True)
 class Arguments:
-    """Fine-tune a language model on one task, judge it on the test set, and leave a record."""
+    """Fine-tune a language model on one task, judge it on the test set, and leave a record. A run that was interrupted
+    goes on where its last checkpoint is."""
 
     config: Annotated[RunConfig, tyro.conf.arg(name="")]
     output: Path = Path("runs/llm")
@@ -36,8 +38,10 @@ def main() -> None:
     record = store.get("llm", question)
     if record is None:
         pprint(arguments.config, expand_all=True)
-        record = finetune(arguments.config, _device(arguments.device))
+        unfinished = arguments.output / "unfinished" / store.path("llm", question).stem
+        record = finetune(arguments.config, _device(arguments.device), folder=unfinished)
         store.put(record)
+        shutil.rmtree(unfinished, ignore_errors=True)
     show(record, store.path("llm", question))
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 from colarepro.errors import ColaError
 
-
 CHOICES = {
     "initialization": ("fresh", "same"),
     "learning_rate": ("continue", "restart", "rewarm"),

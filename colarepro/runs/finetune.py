@@ -17,16 +17,20 @@ from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.models import load
 from colarepro.results import Record, environment
+from colarepro.runs.checkpoints import MarkWhole, last_whole
 from colarepro.runs.config import RunConfig
 from colarepro.runs.trainer import CandidateTrainer, QuietProgress, StopOnDivergence, rows
 from colarepro.tasks import digest, draw, encode, load_task, scores
 
 
-def finetune(config: RunConfig, device: str = "cpu", progress: bool = True) -> Record:
+def finetune(config: RunConfig, device: str = "cpu", progress: bool = True, folder: Path | None = None) -> Record:
     """Train, choose the epoch by dev loss (as MeZO does), judge on test.
 
-    ``device`` is ``cpu`` or a CUDA device. A run whose loss or link stops being finite gives a record with the
-    status ``diverged``; wrong input raises `ColaError` before training.
+    ``device`` is ``cpu`` or a CUDA device. ``folder`` keeps the checkpoints: a run that was killed goes on from the
+    last whole one there, and its record is that of the undisturbed run, its seconds apart, which are those of the
+    last part. The caller deletes the folder once the record is safe; without one nothing is kept. A run whose loss or
+    link stops being finite gives a record with the status ``diverged``; wrong input raises `ColaError` before
+    training.
     """
     started = time.perf_counter()
     if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
@@ -56,28 +60,34 @@ def finetune(config: RunConfig, device: str = "cpu", progress: bool = True) -> R
         steps_per_epoch = math.ceil(len(splits.train) / config.batch_size)
         prepared.chain.schedule.resolve(config.max_steps or steps_per_epoch * config.epochs, steps_per_epoch)
 
-    with tempfile.TemporaryDirectory(prefix="colarepro-") as folder:
-        divergence = StopOnDivergence()
+    with tempfile.TemporaryDirectory(prefix="colarepro-") as scratch:
+        folder = Path(scratch) if folder is None else folder
+        checkpoint = last_whole(folder)
+        divergence, mark = StopOnDivergence(), MarkWhole()
         callbacks = [
             divergence,
             *([prepared.chain] if prepared.chain else []),
             *([QuietProgress()] if progress else []),
+            mark,
         ]
         trainer = CandidateTrainer(
             candidates=train.candidates,
             pad=loaded.tokenizer.pad_token_id,
             model=prepared.model,
-            args=_arguments(config, Path(folder), device),
+            args=_arguments(config, folder, device),
             train_dataset=rows(train),
             eval_dataset=rows(dev),
             compute_metrics=_accuracy,
             callbacks=callbacks,
         )
         trainer.remove_callback(PrinterCallback)
+        mark.trainer = trainer
+        if checkpoint is not None:
+            mark.resume(checkpoint)
         loaded_at = time.perf_counter()
         reason = ""
         try:
-            trainer.train()
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except ColaError as error:
             if trainer.state.global_step == 0:  # a chain that cannot be
                 raise
@@ -136,8 +146,7 @@ def _arguments(config: RunConfig, folder: Path, device: str) -> TrainingArgument
         dataloader_pin_memory=not on_cpu,
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_only_model=True,
-        save_total_limit=1,
+        save_total_limit=2,  # the one before is whole while the next is being written
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,

@@ -1,0 +1,43 @@
+"""The checkpoints of a run that may be killed at any instant."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from colarepro.files import written_aside
+
+MARK = "whole.json"
+"""A checkpoint folder that has this file has everything else too; it is written last."""
+
+
+class MarkWhole(TrainerCallback):
+    """Marks every checkpoint once it is complete, and keeps the trainer's own counters in the mark.
+
+    It must be the last of the callbacks, since the others may write into a checkpoint as well.
+    """
+
+    trainer: Any = None
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        mark = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MARK
+        with written_aside(mark) as aside:
+            aside.write_text(json.dumps({"tokens": self.trainer.tokens, "padding": self.trainer.padding}))
+
+    def resume(self, checkpoint: Path) -> None:
+        """Take the trainer's counters up from a whole checkpoint."""
+        counters = json.loads((checkpoint / MARK).read_text())
+        self.trainer.tokens, self.trainer.padding = counters["tokens"], counters["padding"]
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The latest whole checkpoint of a run's folder, or None; those that a kill left half-written are deleted."""
+    found: list[tuple[int, Path]] = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / MARK).exists():
+            found.append((int(checkpoint.name.rsplit("-", 1)[1]), checkpoint))
+        else:
+            shutil.rmtree(checkpoint)
+    return max(found)[1] if found else None

@@ -1,0 +1,148 @@
+"""A run that is killed and started again leaves the record of the undisturbed run, bit for bit."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colarepro.chain import ChainCallback, Schedule
+from colarepro.chain.chain import Chain
+from colarepro.methods import Adapter
+from colarepro.runs import RunConfig, checkpoints, finetune
+from colarepro.runs.checkpoints import MARK, MarkWhole, last_whole
+from colarepro.runs.trainer import CandidateTrainer
+from tests.runs.test_finetune import comparable
+
+
+@pytest.fixture
+def config(untrained: str, miniature: Path) -> RunConfig:
+    """Nine steps in three epochs, with dropout; knots inside and at the end of an epoch."""
+    return RunConfig(
+        task="rte",
+        model=untrained,
+        data_dir=miniature,
+        epochs=3,
+        train_examples=24,
+        dev_examples=16,
+        test_examples=20,
+        learning_rate=1e-2,
+        adapter=Adapter(dropout=0.2),
+        chain=Schedule(knot_steps=(3, 5), ranks=(8, 4, 2)),
+    )
+
+
+def die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_at(count: int, owner: type, name: str, when: str) -> Callable[[pytest.MonkeyPatch], None]:
+    """Kill the process before or after the ``count``-th call of a method."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        original, calls = getattr(owner, name), []
+
+        def wrapped(*arguments: object, **options: object) -> object:
+            calls.append(1)
+            if when == "before" and len(calls) == count:
+                die()
+            result = original(*arguments, **options)
+            if when == "after" and len(calls) == count:
+                die()
+            return result
+
+        monkeypatch.setattr(owner, name, wrapped)
+
+    return patch
+
+
+def half_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill between writing the mark aside and renaming it."""
+    monkeypatch.setattr(checkpoints.json, "dumps", die)
+
+
+INSTANTS = {
+    "in the first step": killed_at(1, CandidateTrainer, "compute_loss", "after"),
+    "in a step of the second epoch": killed_at(8, CandidateTrainer, "compute_loss", "after"),
+    "after the merge, before the step counts": killed_at(2, Chain, "_fold", "after"),
+    "at a knot, before anything": killed_at(2, Chain, "tie", "before"),
+    "after a knot": killed_at(2, Chain, "tie", "after"),
+    "in the second save, before the chain": killed_at(2, ChainCallback, "on_save", "before"),
+    "in the second save, before the mark": killed_at(2, MarkWhole, "on_save", "before"),
+    "after the second save": killed_at(2, MarkWhole, "on_save", "after"),
+    "between the mark and its name": half_a_mark,
+    "in the test": killed_at(1, CandidateTrainer, "predict", "before"),
+}
+
+
+def killed(config: RunConfig, folder: Path, patch: Callable[[pytest.MonkeyPatch], None]) -> None:
+    """Run in a process of its own that is killed on the way."""
+
+    def run() -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            patch(monkeypatch)
+            finetune(config, progress=False, folder=folder)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with every training step of this process."""
+    taken: list[int] = []
+    original = CandidateTrainer.training_step
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        taken.append(1)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(CandidateTrainer, "training_step", counted)
+    return taken
+
+
+@pytest.mark.parametrize(("instant", "left"), [*zip(INSTANTS, (9, 6, 6, 6, 6, 6, 6, 3, 9, 0), strict=True)])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    config: RunConfig, instant: str, left: int, tmp_path: Path, steps: list[int]
+) -> None:
+    """It takes the steps after the last whole checkpoint and no others; checkpoints are at steps 3, 6 and 9."""
+    straight = finetune(config, progress=False)
+    killed(config, tmp_path / "work", INSTANTS[instant])
+    steps.clear()
+    again = finetune(config, progress=False, folder=tmp_path / "work")
+    assert comparable(again) == comparable(straight)
+    assert len(steps) == left
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "lora-restart", "relora", "rac-lora"])
+def test_every_kind_of_arm_is_taken_up_again(config: RunConfig, method: str, tmp_path: Path, steps: list[int]) -> None:
+    config = dataclasses.replace(config, method=method, chain=Schedule(knot_steps=(5,)))
+    straight = finetune(config, progress=False)
+    killed(config, tmp_path / "work", INSTANTS["in a step of the second epoch"])
+    steps.clear()
+    again = finetune(config, progress=False, folder=tmp_path / "work")
+    assert comparable(again) == comparable(straight)
+    assert len(steps) == 6
+
+
+def test_a_run_that_is_killed_twice(config: RunConfig, tmp_path: Path) -> None:
+    straight = finetune(config, progress=False)
+    killed(config, tmp_path / "work", INSTANTS["in a step of the second epoch"])
+    killed(config, tmp_path / "work", killed_at(3, CandidateTrainer, "compute_loss", "after"))
+    assert comparable(finetune(config, progress=False, folder=tmp_path / "work")) == comparable(straight)
+
+
+def test_half_written_checkpoints_are_not_taken(tmp_path: Path) -> None:
+    for step, whole in ((3, True), (6, True), (9, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if whole:
+            (tmp_path / f"checkpoint-{step}" / MARK).write_text("{}")
+    assert last_whole(tmp_path) == tmp_path / "checkpoint-6"
+    assert not (tmp_path / "checkpoint-9").exists()
+    assert last_whole(tmp_path / "nothing") is None
