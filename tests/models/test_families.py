@@ -1,4 +1,4 @@
-"""A chain on the decoder families that people have: tiny models with random weights, in transformers' own classes."""
+"""A chain on the decoder families that people have."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,71 +7,18 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
 from colarepro.chain import Chain, Schedule, export_merged
 from colarepro.methods import Adapter
 from colarepro.models.candidates import candidate_batch, candidate_scores
-from colarepro.runs import RunConfig, finetune
+from colarepro.runs import RunConfig, perform
 from tests.chain.models import adamw, logits, tokens
+from tests.models.families import FAMILIES, LONGEST, random_model
 
-WIDTH, LAYERS, HEADS, LONGEST = 16, 2, 2, 128
-USUAL = {
-    "hidden_size": WIDTH,
-    "intermediate_size": 24,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": HEADS,
-    "max_position_embeddings": LONGEST,
-}
-GROUPED = USUAL | {"num_key_value_heads": 1}
-
-
-class Family(NamedTuple):
-    """What a family calls its sizes, and the layers of it that are adapted."""
-
-    sizes: dict[str, Any]
-    targets: tuple[str, ...]
-
-
-FAMILIES = {
-    "gemma2": Family(
-        GROUPED | {"head_dim": 8, "sliding_window": 4, "final_logit_softcapping": 2.0, "attn_logit_softcapping": 2.0},
-        ("q_proj", "v_proj"),
-    ),
-    # Conv1D, which stores (in, out); the attention's c_proj is square, so that no shape tells its orientation.
-    "gpt2": Family({"n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": LONGEST}, ("c_attn", "c_proj")),
-    "gpt_neox": Family(USUAL, ("query_key_value",)),
-    "llama": Family(GROUPED, ("q_proj", "v_proj")),
-    "mistral": Family(GROUPED | {"sliding_window": 4}, ("q_proj", "v_proj")),
-    "opt": Family(
-        {
-            "hidden_size": WIDTH,
-            "word_embed_proj_dim": WIDTH,
-            "ffn_dim": 24,
-            "num_hidden_layers": LAYERS,
-            "num_attention_heads": HEADS,
-            "max_position_embeddings": LONGEST,
-        },
-        ("q_proj", "v_proj"),
-    ),
-    "phi3": Family(GROUPED, ("qkv_proj",)),
-    "qwen2": Family(GROUPED, ("q_proj", "v_proj")),
-}
 RANKS, ALPHA = (4, 2, 1), 8
 KNOTS, STEPS = (3, 6), 8
-
-
-def random_model(family: str, vocabulary: int = 50) -> PreTrainedModel:
-    """Weights large enough, and biases far enough from zero, that a mistake in any of them shows in the logits."""
-    special = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 2}
-    config = AutoConfig.for_model(family, vocab_size=vocabulary, **special, **FAMILIES[family].sizes)
-    torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    return model
 
 
 class Trained(NamedTuple):
@@ -179,7 +126,7 @@ def test_a_fine_tuning_run_from_a_folder(family: str, untrained: str, miniature:
         adapter=Adapter(rank=RANKS[0], alpha=ALPHA, targets=FAMILIES[family].targets),
         chain=Schedule(length=3, ranks=RANKS),
     )
-    record = finetune(config, progress=False)
+    record = perform(config)
     assert record.status == "done"
     assert record.curves["knots"] == [2, 4]
     assert record.curves["loss"][-1] < record.curves["loss"][0]
