@@ -1,10 +1,11 @@
 """The tasks: what is asked, where the data comes from, and how answers are judged."""
 
-from colarepro.tasks.encode import Encoded, encode
+from colarepro.tasks.encode import Encoded, encode, tokenize
 from colarepro.tasks.examples import Example, digest, load_examples
 from colarepro.tasks.protocol import Protocol, Splits, draw
 from colarepro.tasks.score import scores
-from colarepro.tasks.task import Hub, Split, Task, known_tasks, load_task
+from colarepro.tasks.task import Hub, Split, Task
+from colarepro.tasks.task_file import known_tasks, load_task
 
 __all__ = [
     "Encoded",
@@ -21,4 +22,5 @@ __all__ = [
     "load_examples",
     "load_task",
     "scores",
+    "tokenize",
 ]

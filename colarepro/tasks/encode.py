@@ -1,7 +1,8 @@
 """Prompts and verbalizers as token ids, for any tokenizer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 from colarepro.errors import ColaError
@@ -28,16 +29,30 @@ class Encoded:
 
 
 def encode(task: Task, examples: Sequence[Example], tokenizer: Any, max_length: int = 2048) -> Encoded:
+    """`tokenize`, then cut to ``max_length`` tokens (or the tokenizer's own limit), longest verbalizer included.
+
+    What a prompt has too much it loses on the left, after the special tokens with which the tokenizer begins every
+    text. Raises `ColaError` as `tokenize` does, and if the limit leaves no room for a prompt.
+    """
+    whole = tokenize(task, examples, tokenizer)
+    starts, _ = _frame(tokenizer)
+    keep = min(max_length, tokenizer.model_max_length) - max(map(len, whole.candidates))
+    if keep <= starts:
+        raise ColaError(f"A maximum length of {max_length} tokens leaves no room for a prompt of task {task.name}.")
+    cut = [ids if len(ids) <= keep else ids[:starts] + ids[len(ids) - keep + starts :] for ids in whole.prompts]
+    return replace(whole, prompts=cut)
+
+
+def tokenize(task: Task, examples: Sequence[Example], tokenizer: Any) -> Encoded:
     """Tokenise prompt and verbalizer together, and part them where the verbalizers begin to differ.
 
     A verbalizer tokenised alone is often another token: sentencepiece (Llama 2) sets a space before it, so that
     ``Yes`` alone is ``▁Yes`` but after a line break it is ``Yes``; and a prompt tokenised alone may end otherwise
     than in front of a word. Tokens that all verbalizers share at their start count as prompt: they say nothing
-    about the label.
+    about the label. Special tokens that the tokenizer sets before a text are kept, those that it sets after it are not.
 
-    The beginning-of-sequence token is kept where the tokenizer sets one, and a prompt too long for
-    ``max_length`` (or the tokenizer's own limit) with its longest verbalizer loses tokens after it, on the left.
-    Raises `ColaError` if the verbalizers' tokens depend on the prompt.
+    Raises `ColaError` if the verbalizers' tokens depend on the prompt, if one verbalizer's tokens begin another's,
+    or if a prompt has no token.
     """
     if not examples:
         raise ColaError(f"Task {task.name}: no example to encode.")
@@ -45,8 +60,9 @@ def encode(task: Task, examples: Sequence[Example], tokenizer: Any, max_length: 
     texts = [example.prompt + verbalizer for example in examples for verbalizer in task.verbalizers]
     # Not truncated here, so the tokenizer's own "longer than the model's maximum" does not apply.
     joint: list[list[int]] = tokenizer(texts, verbose=False)["input_ids"]
-    if tokenizer.eos_token_id is not None and _ends_itself(tokenizer):
-        joint = [ids[:-1] for ids in joint]
+    _, ends = _frame(tokenizer)
+    if ends:
+        joint = [ids[:-ends] for ids in joint]
 
     candidates: list[list[int]] = []
     prompts: list[list[int]] = []
@@ -54,20 +70,29 @@ def encode(task: Task, examples: Sequence[Example], tokenizer: Any, max_length: 
         together = joint[i * count : (i + 1) * count]
         shared = _shared_start(together)
         tails = [ids[shared:] for ids in together]
-        candidates = candidates or tails
-        if tails != candidates or not all(tails):
+        if not candidates:
+            _check_candidates(task, tails)
+            candidates = tails
+        if tails != candidates:
             raise ColaError(
                 f"Task {task.name}: after the prompt of example {example.identity} this tokenizer gives the "
-                f"verbalizers other tokens than after the first one's."
+                f"verbalizers other tokens than after the first one's; a template that ends in a line break, or "
+                f"verbalizers that begin with a space, keep them apart."
             )
+        if not shared:
+            raise ColaError(f"Task {task.name}: the prompt of example {example.identity} has no token.")
         prompts.append(together[0][:shared])
+    return Encoded(prompts, [example.label for example in examples], candidates)
 
-    keep = min(max_length, tokenizer.model_max_length) - max(map(len, candidates))
-    starts = 1 if tokenizer.bos_token_id is not None and prompts[0][:1] == [tokenizer.bos_token_id] else 0
-    if keep <= starts:
-        raise ColaError(f"A maximum length of {max_length} tokens leaves no room for a prompt of task {task.name}.")
-    cut = [ids if len(ids) <= keep else ids[:starts] + ids[len(ids) - keep + starts :] for ids in prompts]
-    return Encoded(cut, [example.label for example in examples], candidates)
+
+def _check_candidates(task: Task, candidates: list[list[int]]) -> None:
+    """None may begin another: where one ends and the other goes on, no token tells them apart."""
+    for one, other in permutations(range(len(candidates)), 2):
+        if candidates[other][: len(candidates[one])] == candidates[one]:
+            raise ColaError(
+                f"Task {task.name}: to this tokenizer the verbalizer {task.verbalizers[one]!r} is the beginning of "
+                f"{task.verbalizers[other]!r}, or the same; expected were verbalizers of which none begins another."
+            )
 
 
 def _shared_start(lists: list[list[int]]) -> int:
@@ -79,7 +104,7 @@ def _shared_start(lists: list[list[int]]) -> int:
     return shared
 
 
-def _ends_itself(tokenizer: Any) -> bool:
-    """Whether the tokenizer appends its end-of-sequence token to a text."""
-    ids = tokenizer("a")["input_ids"]
-    return len(ids) > 1 and ids[-1] == tokenizer.eos_token_id
+def _frame(tokenizer: Any) -> tuple[int, int]:
+    """How many special tokens the tokenizer sets before and after a text."""
+    special = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    return special.index(0), special[::-1].index(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from colarepro.errors import ColaError
+from colarepro.tasks.hub import hub_rows
 from colarepro.tasks.readers import LAYOUTS, Row
 from colarepro.tasks.task import TRANSFORMS, Split, Task
 
@@ -29,29 +30,33 @@ class Example:
 def load_examples(task: Task, split: Split, data_dir: Path | str | None = None) -> list[Example]:
     """All examples of a split, in the data's order.
 
-    ``data_dir`` holds the task's official folder (``RTE/train.jsonl``); without it the rows come from the hub,
-    at the commit that the task pins. Raises `ColaError` for data that is missing, broken or out of the task's set.
+    ``data_dir`` holds the task's official folder (``RTE/train.jsonl``); without it the rows come from the hub, at
+    the commit that the task pins, or, if the task names none, from beside the task's own YAML file. Raises
+    `ColaError` for data that is missing, broken or out of the task's set.
     """
     if split not in ("train", "validation"):
         raise ColaError(f"Unknown split {split!r}; known are train and validation.")
+    place = Path(task.folder, task.files[split])
+    folder = Path(data_dir) if data_dir is not None else task.home if task.hub is None else None
     rows: Iterable[tuple[int, Row]]
-    if data_dir is None:
-        source = f"{task.hub.dataset} ({task.hub.config}, {split})" if task.hub else task.name
-        rows = _hub_rows(task, split)
+    if folder is not None:
+        source = str(folder / place)
+        rows = _file_rows(task, folder / place)
+    elif task.hub is not None:
+        source = f"{task.hub.dataset} ({task.hub.config}, {split})"
+        rows = hub_rows(task.hub, split, f"without it, task {task.name} needs a data folder that holds {place}")
     else:
-        path = Path(data_dir) / task.folder / task.files[split]
-        source = str(path)
-        rows = _file_rows(task, path)
+        raise ColaError(f"Task {task.name} names no hub dataset; give a data folder that holds {place}.")
 
     spellings = {spelling: label for label, group in enumerate(task.labels) for spelling in group}
     examples: list[Example] = []
     seen: set[str] = set()
     for line, row in rows:
         where = f"{source}, line {line}"
-        place, group = _place(row, line)
-        identity = f"{split}-{place}"
+        own, group = _identity(row, line)
+        identity = f"{split}-{own}"
         if identity in seen:
-            raise ColaError(f"{where}: a second row with idx {place}; every row needs its own.")
+            raise ColaError(f"{where}: a second row with idx {own}; every row needs its own.")
         seen.add(identity)
         label = _label(row, spellings, where)
         examples.append(Example(identity, _prompt(task, row, where), label, f"{split}-{group}"))
@@ -69,7 +74,7 @@ def digest(examples: Iterable[Example]) -> str:
     return total.hexdigest()
 
 
-def _place(row: Row, line: int) -> tuple[str, str]:
+def _identity(row: Row, line: int) -> tuple[str, str]:
     """Identity and group of a row, from its ``idx`` where it has one, else from its line."""
     idx = row.get("idx", line - 1)
     if isinstance(idx, dict):
@@ -78,10 +83,14 @@ def _place(row: Row, line: int) -> tuple[str, str]:
     return str(idx), str(idx)
 
 
+def _column(row: Row, name: str, where: str) -> Any:
+    if name not in row:
+        raise ColaError(f"{where}: no column {name!r}; found {', '.join(row)}.")
+    return row[name]
+
+
 def _label(row: Row, spellings: dict[Any, int], where: str) -> int:
-    if "label" not in row:
-        raise ColaError(f"{where}: no column 'label'.")
-    raw = row["label"]
+    raw = _column(row, "label", where)
     if not isinstance(raw, str | int) or raw not in spellings:
         known = ", ".join(repr(spelling) for spelling in spellings)
         raise ColaError(f"{where}: label {raw!r} is none of {known}.")
@@ -91,9 +100,14 @@ def _label(row: Row, spellings: dict[Any, int], where: str) -> int:
 def _prompt(task: Task, row: Row, where: str) -> str:
     values = {}
     for name in task.columns:
-        if not isinstance(row.get(name), str):
-            raise ColaError(f"{where}: no text in column {name!r}.")
-        values[name] = TRANSFORMS[task.transforms[name]](row[name]) if name in task.transforms else row[name]
+        text = _column(row, name, where)
+        if not isinstance(text, str):
+            raise ColaError(f"{where}: column {name!r} holds {text!r:.40}, expected was text.")
+        try:
+            text.encode()  # JSON can spell half a character, which no tokenizer takes
+        except UnicodeEncodeError as error:
+            raise ColaError(f"{where}: column {name!r} holds a lone surrogate, expected was text.") from error
+        values[name] = TRANSFORMS[task.transforms[name]](text) if name in task.transforms else text
     # MeZO strips what precedes the first word; what ends a prompt is the template's own.
     return task.template.format_map(values).lstrip()
 
@@ -103,20 +117,3 @@ def _file_rows(task: Task, path: Path) -> Iterator[tuple[int, Row]]:
         yield from LAYOUTS[task.layout](path)
     except OSError as error:
         raise ColaError(f"Data file {path} of task {task.name} could not be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ColaError(f"Data file {path} of task {task.name} is not UTF-8 text.") from error
-
-
-def _hub_rows(task: Task, split: Split) -> Iterator[tuple[int, Row]]:
-    if task.hub is None:
-        raise ColaError(f"Task {task.name} names no hub dataset; give a data folder that holds {task.folder}.")
-    try:
-        from datasets import load_dataset
-
-        data = load_dataset(task.hub.dataset, task.hub.config, revision=task.hub.revision, split=split)
-    except Exception as error:  # the hub's client raises dozens of kinds, httpx's among them
-        raise ColaError(
-            f"Task {task.name} could not be read from the hub ({task.hub.dataset} at {task.hub.revision[:7]}: "
-            f"{type(error).__name__}); give a data folder that holds {task.folder}."
-        ) from error
-    yield from enumerate(data, start=1)

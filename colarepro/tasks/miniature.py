@@ -16,7 +16,7 @@ import tyro
 
 from colarepro.errors import ColaError, exit_cleanly
 from colarepro.files import written_aside
-from colarepro.tasks.task import load_task
+from colarepro.tasks.task_file import load_task
 
 WOMEN = ("Anna", "Clara", "Diana", "Emma", "Greta", "Helen", "Julia", "Laura")
 MEN = ("Adam", "Boris", "Carl", "David", "Emil", "Felix", "Henry", "Oscar")

@@ -39,8 +39,8 @@ def draw(
     dev rows. Followed to the letter, WSC (554 rows) trains on 54 examples and CB (250) on 150.
 
     ``paper`` differs in one thing: where the train split has fewer than ``train + dev`` rows, dev takes what
-    training leaves, or a fifth of the rows if that is more. Choosing among a few learning rates needs fewer
-    rows than learning does: WSC trains on 444 and CB on 200. Larger tasks get the very sets of ``mezo``.
+    training leaves, or a fifth of the rows (one at least) if that is more. Choosing among a few learning rates
+    needs fewer rows than learning does: WSC trains on 444 and CB on 200. Larger tasks get the very sets of ``mezo``.
 
     Raises `ColaError` for a count below 1, an unknown protocol, or if nothing remains to train on.
     """
@@ -52,16 +52,22 @@ def draw(
     if not 0 <= seed < 2**32:
         raise ColaError(f"The seed of a draw must lie between 0 and 2**32 - 1, not {seed}.")
     pool = load_examples(task, "train", data_dir)
+    train, dev = sizes(task, len(pool), protocol, train, dev)
+    if train < 1:
+        raise ColaError(f"Task {task.name} has {len(pool)} train rows: {dev} for dev leave none to train on.")
+    drawn = _permuted(pool, seed)
+    held = _permuted(load_examples(task, "validation", data_dir), seed)[:test]
+    return Splits(train=drawn[:train], dev=drawn[train : train + dev], test=held)
+
+
+def sizes(task: Task, rows: int, protocol: Protocol = "paper", train: int = 1000, dev: int = 500) -> tuple[int, int]:
+    """How many of ``rows`` train rows `draw` takes for train (0 if none is left) and for dev."""
     if protocol == "mezo":
         dev = min(dev, task.mezo_dev or dev)
-    elif train + dev > len(pool):
-        dev = min(dev, max(len(pool) // 5, len(pool) - train))
-
-    drawn = _permuted(pool, seed)[: train + dev]
-    if dev < 1 or len(drawn) <= dev:
-        raise ColaError(f"Task {task.name} has {len(pool)} train rows: {dev} for dev leave none to train on.")
-    held = _permuted(load_examples(task, "validation", data_dir), seed)[:test]
-    return Splits(train=drawn[:-dev], dev=drawn[-dev:], test=held)
+    elif train + dev > rows:
+        dev = min(dev, max(1, rows // 5, rows - train))
+    dev = min(dev, rows)
+    return min(train, rows - dev), dev
 
 
 def _permuted(examples: list[Example], seed: int) -> list[Example]:

@@ -14,27 +14,53 @@ Row = dict[str, Any]
 
 
 def jsonl(path: Path) -> Iterator[tuple[int, Row]]:
-    """SuperGLUE's JSON lines: one object a line."""
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ColaError(f"{path}, line {number}: not a whole JSON object ({error.msg}).") from error
-            if not isinstance(row, dict):
-                raise ColaError(f"{path}, line {number}: a JSON object was expected.")
-            yield number, row
+    """SuperGLUE's JSON lines: one object a line. A task of one's own with such files needs no other layout."""
+    for number, line in _lines(path):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
+            said = error.msg if isinstance(error, json.JSONDecodeError) else error
+            raise ColaError(f"{path}, line {number}: not a whole JSON object ({said}).") from error
+        if not isinstance(row, dict):
+            raise ColaError(f"{path}, line {number}: a JSON object was expected, not {line.strip()[:40]}.")
+        yield number, row
 
 
 def tsv(path: Path) -> Iterator[tuple[int, Row]]:
     """GLUE's tab-separated values: a header line, no quoting; the row's place is its ``idx``, as on the hub."""
-    with path.open(encoding="utf-8") as file:
-        header = file.readline().rstrip("\n").split("\t")
-        for number, line in enumerate(file, start=2):
-            cells = line.rstrip("\n").split("\t")
-            if len(cells) != len(header):
-                raise ColaError(f"{path}, line {number}: {len(header)} columns were expected, found {len(cells)}.")
-            yield number, dict(zip(header, cells, strict=True)) | {"idx": number - 2}
+    header: list[str] = []
+    for number, line in _lines(path):
+        cells = line.split("\t")
+        if not header:
+            header = cells
+            continue
+        if len(cells) != len(header):
+            raise ColaError(
+                f"{path}, line {number}: {len(header)} columns were expected ({', '.join(header)}), found {len(cells)}."
+            )
+        yield number, dict(zip(header, cells, strict=True)) | {"idx": number - 2}
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of UTF-8 text without their ends, counted from 1; a byte-order mark and ``\\r\\n`` are accepted.
+
+    Blank lines may end a file. One before a row is refused: it is more likely a lost row than meant.
+    """
+    blank = 0
+    with path.open("rb") as file:  # decoded line by line, so that an error knows its line
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise ColaError(f"{path}, line {number}: not UTF-8 text.") from error
+            if not line.strip():
+                blank = blank or number
+            elif blank:
+                raise ColaError(
+                    f"{path}, line {blank}: a blank line, but rows follow; blank lines may only end a file."
+                )
+            else:
+                yield number, line
 
 
 def multirc(path: Path) -> Iterator[tuple[int, Row]]:
@@ -47,7 +73,10 @@ def multirc(path: Path) -> Iterator[tuple[int, Row]]:
                     row = {"paragraph": entry["passage"]["text"], "question": question["question"]}
                     yield number, row | {"answer": answer["text"], "label": answer["label"], "idx": place}
         except (KeyError, TypeError) as error:
-            raise ColaError(f"{path}, line {number}: not in MultiRC's layout ({error!r}).") from error
+            raise ColaError(
+                f"{path}, line {number}: not in MultiRC's layout, where a passage has a text and questions, and a "
+                f"question has answers ({error!r})."
+            ) from error
 
 
 def wsc(path: Path) -> Iterator[tuple[int, Row]]:
@@ -58,12 +87,13 @@ def wsc(path: Path) -> Iterator[tuple[int, Row]]:
     """
     for number, row in jsonl(path):
         flat = row | (row["target"] if isinstance(row.get("target"), dict) else {})
-        words = str(flat.get("text", "")).split()
+        whole = flat.get("text")
+        words = whole.split() if isinstance(whole, str) else []
         for span in ("span1", "span2"):
             text, place = flat.get(f"{span}_text"), flat.get(f"{span}_index")
-            if not isinstance(text, str) or not text or not isinstance(place, int) or text in flat["text"]:
+            if not isinstance(text, str) or not text or not isinstance(place, int) or not 0 <= place < len(words):
                 continue
-            if place < len(words):
+            if text not in flat["text"]:
                 first = text[0].lower() if words[place][0].islower() else text[0].upper()
                 flat[f"{span}_text"] = (first + text[1:]).rstrip(".").replace("\n", " ")
         yield number, flat

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from colarepro.errors import ColaError
-from colarepro.tasks import Example, encode, load_examples, load_task
+from colarepro.tasks import Example, encode, load_examples, load_task, tokenize
 from tests.tasks.official import write
 
 TEXT = ["a fine film It was great", "dull It was terrible", "Yes or No?\nYes", "Yes or No?\nNo", "Maybe Yes No"] * 20
@@ -98,6 +98,69 @@ def test_several_tokens_a_verbalizer_are_told_apart() -> None:
     encoded = encode(task, [Example("0", "dull?\n", 0, "0")], byte_level())
     assert not encoded.single_token
     assert len(encoded.candidates[1]) > len(encoded.candidates[0]) == 1
+
+
+def test_a_space_that_ends_a_prompt_goes_to_the_verbalizer() -> None:
+    """``Answer: `` and ``Yes`` are the tokens of ``Answer: Yes``: no lone space is left before the answer."""
+    task, tokenizer = load_task("boolq"), byte_level()
+    encoded = encode(task, [Example("0", "It was ", 0, "0")], tokenizer)
+    assert encoded.prompts[0] == tokenizer("It was")["input_ids"]
+    assert [tokenizer.convert_ids_to_tokens(ids)[0][0] for ids in encoded.candidates] == ["Ġ", "Ġ"]
+
+
+def test_what_all_verbalizers_begin_with_belongs_to_the_prompt() -> None:
+    task = dataclasses.replace(load_task("boolq"), verbalizers=("Maybe Yes", "Maybe No"))
+    tokenizer = byte_level()
+    encoded = encode(task, [Example("0", "dull?\n", 0, "0")], tokenizer)
+    assert tokenizer.decode(encoded.prompts[0]).endswith("Maybe")
+    assert [tokenizer.decode(ids) for ids in encoded.candidates] == [" Yes", " No"]
+
+
+def test_tokenize_cuts_nothing() -> None:
+    task, tokenizer = load_task("boolq"), byte_level()
+    tokenizer.model_max_length = 9
+    example = Example("0", "a fine film " * 30 + "dull?\n", 0, "0")
+    assert tokenize(task, [example], tokenizer).prompts == [tokenizer(example.prompt)["input_ids"]]
+
+
+def test_an_unknown_letter_is_not_taken_for_an_end() -> None:
+    """OPT's unknown token is also its end of sequence."""
+    words = {"<s>": 0, "</s>": 1, "dull?": 2, "Yes": 3, "No": 4}
+    core = Tokenizer(models.WordLevel(words, unk_token="</s>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.post_processor = processors.TemplateProcessing(**BOS)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="</s>")
+    encoded = encode(load_task("boolq"), [Example("0", "dull?\n", 0, "0")], tokenizer)
+    assert (encoded.prompts, encoded.candidates) == ([[0, 2]], [[3], [4]])
+
+
+@pytest.mark.parametrize(
+    ("verbalizers", "said"),
+    [
+        (("No", "Noquz"), "the verbalizer 'No' is the beginning of 'Noquz'"),
+        (("Noquz", "No"), "the verbalizer 'No' is the beginning of 'Noquz'"),
+        (("Yes", "Noquz", "No"), "the verbalizer 'No' is the beginning of 'Noquz'"),
+    ],
+)
+def test_a_verbalizer_that_begins_another_is_refused(verbalizers: tuple[str, ...], said: str) -> None:
+    task = dataclasses.replace(load_task("boolq"), verbalizers=verbalizers)
+    with pytest.raises(ColaError, match=said):
+        encode(task, [Example("0", "dull?\n", 0, "0")], byte_level())
+
+
+def test_verbalizers_of_the_same_tokens_are_refused() -> None:
+    """Words that a vocabulary lacks are one unknown token."""
+    task = dataclasses.replace(load_task("boolq"), verbalizers=("Yes", "中", "文"))
+    with pytest.raises(ColaError, match="'中' is the beginning of '文', or the same"):
+        encode(task, [Example("0", "dull?\n", 0, "0")], sentencepiece_like())
+
+
+def test_a_prompt_without_tokens_is_refused() -> None:
+    """There would be no place from which to predict the answer; a beginning-of-sequence token is one."""
+    empty = Example("empty", "", 0, "empty")
+    with pytest.raises(ColaError, match="the prompt of example empty has no token"):
+        encode(load_task("boolq"), [empty], byte_level(bos=False))
+    assert encode(load_task("boolq"), [empty], byte_level()).prompts == [[0]]
 
 
 def test_what_cannot_be_encoded_is_refused() -> None:

@@ -66,54 +66,60 @@ def test_multirc_answers_share_their_questions_group(tmp_path: Path) -> None:
     assert groups[0] == groups[1] != groups[2]
 
 
-def test_hub_rows_give_the_same_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub's copy has integers for labels; BoolQ's run against our order, since False is 0 there."""
-    import datasets
-
-    asked = []
-
-    def load_dataset(name: str, config: str, revision: str, split: str) -> list[dict[str, object]]:
-        asked.append((name, config, len(revision), split))
-        return [row | {"label": int(row["label"])} for row in ROWS["boolq"]]
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    task = write(tmp_path, "boolq")
-    assert load_examples(task, "train") == load_examples(task, "train", tmp_path)
-    assert asked == [("aps/super_glue", "boolq", 40, "train")]
-
-
-def test_an_unreachable_hub_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("many\nlines")
-
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(ColaError, match=r"Task rte could not be read from the hub .*ConnectionError.*folder") as caught:
-        load_examples(load_task("rte"), "train")
-    assert "\n" not in str(caught.value)
-
-
-GOOD = json.dumps(ROWS["rte"][0])
+GOOD, OTHER = (json.dumps(row) for row in ROWS["rte"])
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (GOOD + "\n" + GOOD[:30], r"train\.jsonl, line 2: not a whole JSON object"),
-        ("[1]\n", r"line 1: a JSON object"),
-        (GOOD.replace("premise", "premiss"), r"line 1: no text in column 'premise'"),
-        (GOOD.replace('"label"', '"lable"'), r"line 1: no column 'label'"),
+        ("[1]\n", r"line 1: a JSON object was expected, not \[1\]"),
+        ("[" * 100_000, r"line 1: not a whole JSON object"),
+        ("1" * 5000, r"line 1: not a whole JSON object"),
+        (GOOD.replace("premise", "premiss"), r"line 1: no column 'premise'; found premiss, hypothesis, label, idx\."),
+        (GOOD.replace('"label"', '"lable"'), r"line 1: no column 'label'; found premise, hypothesis, lable, idx\."),
+        (GOOD.replace('"A dog ran."', "null"), r"line 1: column 'premise' holds None, expected was text"),
+        (GOOD.replace('"A dog ran."', "7"), r"line 1: column 'premise' holds 7, expected was text"),
+        (GOOD.replace("dog", "\\ud83d"), r"line 1: column 'premise' holds a lone surrogate"),
         (GOOD.replace("entailment", "perhaps"), r"line 1: label 'perhaps' is none of 'entailment'"),
         (GOOD.replace('"entailment"', "[0]"), r"line 1: label \[0\] is none"),
+        (GOOD.replace('"entailment"', "null"), r"line 1: label None is none"),
         (GOOD.replace('"entailment"', "-1"), r"line 1: label -1 is none"),
         (GOOD + "\n" + GOOD, r"line 2: a second row with idx 0"),
-        ("", r"holds no example"),
+        (GOOD + "\n\n \n" + OTHER, r"line 2: a blank line, but rows follow"),
+        ("", r"train\.jsonl holds no example"),
+        ("\n\n", r"train\.jsonl holds no example"),
     ],
 )
 def test_broken_data_is_refused(text: str, said: str, tmp_path: Path) -> None:
     task = write(tmp_path, "rte", train=text)
-    with pytest.raises(ColaError, match=said):
+    with pytest.raises(ColaError, match=said) as caught:
+        load_examples(task, "train", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [GOOD + "\n" + OTHER, f"{GOOD}\n{OTHER}\n\n \n", f"\ufeff{GOOD}\r\n{OTHER}\r\n"])
+def test_line_ends_byte_order_marks_and_blank_ends_do_not_matter(text: str, tmp_path: Path) -> None:
+    task = write(tmp_path, "rte")
+    usual = load_examples(task, "validation", tmp_path)
+    (tmp_path / "RTE" / "val.jsonl").write_bytes(text.encode())
+    assert load_examples(task, "validation", tmp_path) == usual
+
+
+def test_a_table_may_have_them_too(tmp_path: Path) -> None:
+    task = write(tmp_path, "sst2")
+    usual = load_examples(task, "validation", tmp_path)
+    (tmp_path / "SST-2" / "dev.tsv").write_bytes(
+        '\ufeffsentence\tlabel\r\n a fine film \t1\r\n"dull\t0\r\n\r\n'.encode()
+    )
+    assert load_examples(task, "validation", tmp_path) == usual
+
+
+@pytest.mark.parametrize("raw", ["caf\u00e9".encode("latin-1"), "caf\u00e9".encode("utf-16")])
+def test_what_is_not_utf_8_is_refused_with_its_line(raw: bytes, tmp_path: Path) -> None:
+    task = write(tmp_path, "rte")
+    (tmp_path / "RTE" / "train.jsonl").write_bytes(GOOD.encode() + b"\n" + raw)
+    with pytest.raises(ColaError, match=r"train\.jsonl, line 2: not UTF-8 text"):
         load_examples(task, "train", tmp_path)
 
 
@@ -126,6 +132,31 @@ def test_a_missing_file_and_a_ragged_table_are_refused(tmp_path: Path) -> None:
     task = write(tmp_path, "multirc", train='{"idx": 0, "passage": {"text": "t"}}\n')
     with pytest.raises(ColaError, match=r"line 1: not in MultiRC's layout"):
         load_examples(task, "train", tmp_path)
+    (tmp_path / "MultiRC" / "train.jsonl").unlink()
+    (tmp_path / "MultiRC" / "train.jsonl").mkdir()
+    with pytest.raises(ColaError, match=r"train\.jsonl of task multirc could not be read: Is a directory"):
+        load_examples(task, "train", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"text": None}, "line 1: column 'text' holds None"),
+        ({"target": None}, "line 1: no column 'span2_text'"),
+        ({"target": {"span1_index": 2, "span2_index": 5, "span2_text": "She"}}, "line 1: no column 'span1_text'"),
+    ],
+)
+def test_wsc_without_its_parts_is_refused(change: dict[str, object], said: str, tmp_path: Path) -> None:
+    task = write(tmp_path, "wsc", train=json.dumps(ROWS["wsc"][0] | change))
+    with pytest.raises(ColaError, match=said):
+        load_examples(task, "train", tmp_path)
+
+
+@pytest.mark.parametrize("place", [-1, -100, 100])
+def test_a_wsc_span_outside_its_text_stays_as_it_is(place: int, tmp_path: Path) -> None:
+    span = {"span1_index": place, "span1_text": "THE CAT", "span2_index": 5, "span2_text": "She"}
+    task = write(tmp_path, "wsc", train=json.dumps(ROWS["wsc"][0] | {"target": span}))
+    assert "refer to THE CAT?" in load_examples(task, "train", tmp_path)[0].prompt
 
 
 def test_the_digest_sees_order_and_labels(tmp_path: Path) -> None:

@@ -1,0 +1,163 @@
+"""A task's YAML file, checked when it is read."""
+
+import re
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import yaml
+
+from colarepro.errors import ColaError
+from colarepro.tasks.readers import LAYOUTS
+from colarepro.tasks.score import METRICS
+from colarepro.tasks.task import TRANSFORMS, Hub, Task
+
+SHIPPED = Path(__file__).parent
+
+
+def known_tasks() -> list[str]:
+    """Names of the tasks that the package ships."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """A shipped task by its name, or anybody's task by the path of its YAML file.
+
+    A file needs ``files``, ``template``, ``verbalizers`` and ``labels``; its own name serves where it gives no
+    ``name``. Raises `ColaError` for an unknown name, a missing file, or a file that does not describe a task.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name_or_path) not in known_tasks():
+            known = ", ".join(known_tasks())
+            raise ColaError(
+                f"Unknown task {str(name_or_path)!r}; known are {known}, and a path to a .yaml file is one of yours."
+            )
+        path = SHIPPED / f"{name_or_path}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ColaError(f"Task file {path} could not be read: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date of a 13th month
+        raise ColaError(f"Task file {path} is not YAML: {' '.join(str(error).split())}.") from error
+    try:
+        return _task(content, path)
+    except ValueError as error:
+        raise ColaError(f"Task file {path} does not describe a task: {error}.") from error
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+
+
+def _are_named_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_text(text) for pair in value.items() for text in pair)
+
+
+def _are_labels(value: Any) -> bool:
+    groups = [group if isinstance(group, list) else [group] for group in value] if isinstance(value, list) else []
+    return bool(groups) and all(group and all(isinstance(label, str | int) for label in group) for group in groups)
+
+
+SHAPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_is_text, "text"),
+    "folder": (_is_text, "text"),
+    "layout": (_is_text, "text"),
+    "template": (_is_text, "text"),
+    "files": (_are_named_texts, "a file name each for train and validation"),
+    "verbalizers": (_are_texts, "a list of texts; quote words such as Yes, No and numbers"),
+    "labels": (_are_labels, "a list with one label, or one list of a label's spellings, for each verbalizer"),
+    "metrics": (_are_texts, "a list of names"),
+    "transforms": (_are_named_texts, "a transform's name for each column"),
+    "hub": (_are_named_texts, "texts for dataset, config and revision"),
+    "mezo_dev": (lambda value: type(value) is int and value > 0, "a positive number"),
+}
+
+
+def _task(content: Any, path: Path) -> Task:
+    """Build and check; the caller makes one sentence of the `ValueError`."""
+    if not isinstance(content, dict):
+        raise ValueError("a mapping was expected")
+    if unknown := [key for key in content if key not in SHAPES]:
+        raise ValueError(f"unknown key {unknown[0]!r}, allowed are {', '.join(SHAPES)}")
+    for key, (fits, expected) in SHAPES.items():
+        if key in content and not fits(content[key]):
+            raise ValueError(f"'{key}' is {content[key]!r}, expected was {expected}")
+    for key in ("files", "template", "verbalizers", "labels"):
+        if key not in content:
+            raise ValueError(f"'{key}' is missing")
+    _check_keys("files", content["files"], ["train", "validation"])
+    if "hub" in content:
+        _check_keys("hub", content["hub"], [entry.name for entry in fields(Hub)])
+        content["hub"] = Hub(**content["hub"])
+    for key in ("verbalizers", "metrics"):
+        if key in content:
+            content[key] = tuple(content[key])
+    content["labels"] = tuple(tuple(group) if isinstance(group, list) else (group,) for group in content["labels"])
+    named: dict[str, Any] = {"name": path.stem} | content
+    task = Task(**named, home=path.parent)
+
+    for place in (task.folder, *task.files.values()):
+        _check_place(place)
+    _check_template(task.template)
+    _check_answers(task)
+    for column in task.transforms:
+        if column not in task.columns:
+            raise ValueError(f"'transforms' names {column!r}, which is no column of 'template'")
+    for kind, used, known in (
+        ("layout", [task.layout], LAYOUTS),
+        ("transform", task.transforms.values(), TRANSFORMS),
+        ("metric", task.metrics, METRICS),
+    ):
+        for name in used:
+            if name not in known:
+                raise ValueError(f"{kind} {name!r} is none of {', '.join(known)}")
+    return task
+
+
+def _check_keys(where: str, found: Mapping[str, str], expected: list[str]) -> None:
+    for key in expected:
+        if key not in found:
+            raise ValueError(f"'{where}' lacks {key!r}")
+    for key in found:
+        if key not in expected:
+            raise ValueError(f"'{where}' has {key!r}, expected were {', '.join(expected)} only")
+
+
+def _check_place(place: str) -> None:
+    """A task from elsewhere reads below its data folder only, on any system."""
+    path = PureWindowsPath(place)  # knows both kinds of slash, and drives
+    if path.anchor or ".." in path.parts:
+        raise ValueError(f"the place {place!r} must lie below the data folder, without '..' or a leading slash")
+
+
+def _check_template(template: str) -> None:
+    """Plain columns only: a format string may otherwise reach into Python's objects."""
+    found = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    if not found:
+        raise ValueError("'template' names no column, such as {text}")
+    for _, name, layout, conversion in found:
+        if layout or conversion or not re.fullmatch(r"[^\W\d][\w -]*", name or ""):
+            said = f"{name}{'!' + conversion if conversion else ''}{':' + layout if layout else ''}"
+            raise ValueError(f"'template' has {{{said}}}, expected was a column's bare name in braces")
+
+
+def _check_answers(task: Task) -> None:
+    """One verbalizer a label, and no spelling of two labels; ``true`` and ``1`` are the same spelling."""
+    if len(task.verbalizers) < 2 or len(task.verbalizers) != len(task.labels):
+        raise ValueError(
+            f"{len(task.verbalizers)} 'verbalizers' and {len(task.labels)} 'labels', expected were two or more "
+            f"verbalizers with one entry each in 'labels'"
+        )
+    for key, groups in (("verbalizers", [{text} for text in task.verbalizers]), ("labels", map(set, task.labels))):
+        seen: set[Any] = set()
+        for group in groups:
+            if shared := seen & group:
+                raise ValueError(f"'{key}' has {shared.pop()!r} twice, expected was a different one for each label")
+            seen |= group
