@@ -1,5 +1,6 @@
 """The one exception that reaches a user, and the door through which it does."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -9,7 +10,11 @@ class ColaError(ValueError):
 
 
 def exit_cleanly(main: Callable[[], None]) -> None:
-    """Run a command; a `ColaError` becomes one line on standard error and exit code 2."""
+    """Run a command; a `ColaError` becomes one line on standard error and exit code 2, an interruption one and 130.
+
+    A second Ctrl-C finds the command ending already and is not heard, lest it break off what tidies up.
+    """
+    signal.signal(signal.SIGINT, _interrupt_once)
     try:
         main()
     except ColaError as error:
@@ -18,3 +23,8 @@ def exit_cleanly(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("colarepro: interrupted; what was already written stays.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _interrupt_once(*_: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,25 @@ def written_aside(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_aside(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target``; rename it to ``target`` only if the block succeeds.
+
+    If another process finished the same folder meanwhile, its one stays.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".partial-"))
+    try:
+        yield aside
+        aside.chmod(0o755)  # mkdtemp makes folders private, safetensors files
+        for path in aside.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        if not target.exists():
+            aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -59,11 +59,13 @@ def gather(kinds: set[str], arguments: Arguments) -> list[Record]:
         records += run_all(Settings(), Store(arguments.runs / "theory"), workers=min(8, os.cpu_count() or 1))
     if "llm" in kinds:
         from colarepro.models import fetch, tiny
-        from colarepro.runs.tiny_tier import run_missing, tiny_tier
+        from colarepro.runs.run_all import run_all as perform_all
+        from colarepro.runs.tiny_tier import tiny_tier
 
         fetch("tiny")  # once, before several processes want it
-        configs = tiny_tier(arguments.data_dir)
-        records += run_missing(configs, Store(arguments.runs / f"tiny-{tiny.VERSION}"), "tiny tier")
+        store = Store(arguments.runs / f"tiny-{tiny.VERSION}")
+        jobs = max(2, os.cpu_count() or 1)  # always processes of one thread each: sums depend on the threads
+        records += perform_all(tiny_tier(arguments.data_dir), store, jobs=jobs, description="tiny tier")
         records += Store(arguments.records)
     return records
 

@@ -23,5 +23,9 @@ class Models:
         print(fetch(self.name))
 
 
+def main() -> None:
+    tyro.cli(Models).run()
+
+
 if __name__ == "__main__":
-    exit_cleanly(lambda: tyro.cli(Models).run())
+    exit_cleanly(main)

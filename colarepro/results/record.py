@@ -62,8 +62,17 @@ class Record:
 
 def identity_of(kind: str, config: dict[str, Any]) -> str:
     """The identity that a record with this kind and config has."""
-    canonical = json.dumps([kind, _plain(config)], sort_keys=True, allow_nan=False)
+    canonical = json.dumps([kind, _whole(_plain(config))], sort_keys=True, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _whole(value: Any) -> Any:
+    """Whole floats as integers, so that 16 and 16.0 are the same question."""
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""How one run happens: its configuration, its Trainer, its record."""
+"""How runs happen: a configuration, its run, its record; and sweeps of many."""
 
 from colarepro.runs.config import RunConfig
-from colarepro.runs.finetune import finetune
+from colarepro.runs.perform import perform
 
-__all__ = ["RunConfig", "finetune"]
+__all__ = ["RunConfig", "perform"]

@@ -1,5 +1,6 @@
 """The checkpoints of a run that may be killed at any instant."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from colarepro.files import written_aside
+from colarepro.runs.costs import Fed
 
 MARK = "whole.json"
 """A checkpoint folder that has this file has everything else too; it is written last."""
@@ -24,12 +26,11 @@ class MarkWhole(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         mark = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MARK
         with written_aside(mark) as aside:
-            aside.write_text(json.dumps({"tokens": self.trainer.tokens, "padding": self.trainer.padding}))
+            aside.write_text(json.dumps(dataclasses.asdict(self.trainer.fed)))
 
     def resume(self, checkpoint: Path) -> None:
         """Take the trainer's counters up from a whole checkpoint."""
-        counters = json.loads((checkpoint / MARK).read_text())
-        self.trainer.tokens, self.trainer.padding = counters["tokens"], counters["padding"]
+        self.trainer.fed = Fed(**json.loads((checkpoint / MARK).read_text()))
 
 
 def last_whole(folder: Path) -> Path | None:

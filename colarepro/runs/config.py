@@ -1,12 +1,17 @@
 """Everything that a fine-tuning run is asked."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+from pydantic import BaseModel, ValidationError
+
 from colarepro.chain import Schedule
-from colarepro.methods import Adapter, method
+from colarepro.errors import ColaError
+from colarepro.methods import OPTIONAL, Adapter, method
 from colarepro.tasks import Protocol
 
 
@@ -17,7 +22,8 @@ class RunConfig:
     task: str
     """sst2, wsc, cb, wic, boolq, multirc, rte, or the path of a task's YAML file."""
     method: str = "cola"
-    """full, lora, cola, or a control: lora-restart, lora-rank-sum, relora, asym-lora, rac-lora."""
+    """full, lora, cola; a control: lora-restart, lora-rank-sum, relora, asym-lora, rac-lora; or without training by
+    gradients: zero-shot, in-context, linear-probe."""
     model: str = "smollm2-135m"
     """smollm2-135m, tiny, a folder, or a hub id such as facebook/opt-1.3b."""
     data_dir: Path | None = None
@@ -42,6 +48,8 @@ class RunConfig:
     """Stop after so many optimizer steps instead of after the epochs."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the frozen weights and of the arithmetic; adapters are float32 always."""
+    demonstrations: int = 32
+    """Solved training examples before every prompt, with in-context."""
     adapter: Adapter = field(default_factory=Adapter)
     chain: Schedule = field(default_factory=Schedule)
 
@@ -52,9 +60,36 @@ class RunConfig:
         del asked["data_dir"]
         asked["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
         asked["task"] = Path(self.task).stem
-        reads = method(self.method)
-        if not reads.reads_adapter:
-            del asked["adapter"]
-        if not reads.reads_chain:
-            del asked["chain"]
+        for name in OPTIONAL.difference(method(self.method).reads):
+            del asked[name]
         return asked
+
+
+class _Checked(BaseModel, extra="forbid"):
+    """Pydantic's check of a mapping; that unknown keys are refused holds for the dataclasses within, too."""
+
+    run: RunConfig
+
+
+def config_from(values: Mapping[str, Any], source: str) -> RunConfig:
+    """The configuration that a YAML file's mapping describes; raises `ColaError` that names ``source`` and the key."""
+    try:
+        return _Checked(run=values).run  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"][1:])
+        said = {"missing": "is missing", "unexpected_keyword_argument": "is no known key"}.get(first["type"])
+        if said is None:
+            said = first["msg"].removeprefix("Value error, ").rstrip(".")
+            said = f"is {first['input']!r:.60}; {said[0].lower()}{said[1:]}"
+        raise ColaError(f"{source}: {f'the key {key}' if key else 'the content'} {said}.") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; raises `ColaError` if there is none."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ColaError(f"The file {path} could not be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ColaError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error

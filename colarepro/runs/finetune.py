@@ -1,90 +1,57 @@
-"""One fine-tuning run, from a configuration to a record."""
+"""One fine-tuning, from material to a record."""
 
 import math
-import resource
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 from transformers import EvalPrediction, PrinterCallback, TrainingArguments, set_seed
-from transformers.pytorch_utils import Conv1D
 
 from colarepro.errors import ColaError
 from colarepro.methods import method
-from colarepro.models import load
-from colarepro.results import Record, environment
+from colarepro.methods.prepared import Prepared
+from colarepro.results import Record
 from colarepro.runs.checkpoints import MarkWhole, last_whole
 from colarepro.runs.config import RunConfig
+from colarepro.runs.costs import count, flops_by_formula, peak_bytes, reset_peak
+from colarepro.runs.keep import keep_model
+from colarepro.runs.material import Material
 from colarepro.runs.trainer import CandidateTrainer, QuietProgress, StopOnDivergence, rows
-from colarepro.tasks import digest, draw, encode, load_task, scores
+from colarepro.tasks import encode
 
 
-def finetune(config: RunConfig, device: str = "cpu", progress: bool = True, folder: Path | None = None) -> Record:
-    """Train, choose the epoch by dev loss (as MeZO does), judge on test.
-
-    ``device`` is ``cpu`` or a CUDA device. ``folder`` keeps the checkpoints: a run that was killed goes on from the
-    last whole one there, and its record is that of the undisturbed run, its seconds apart, which are those of the
-    last part. The caller deletes the folder once the record is safe; without one nothing is kept. A run whose loss or
-    link stops being finite gives a record with the status ``diverged``; wrong input raises `ColaError` before
-    training.
-    """
+def finetune(material: Material, *, progress: bool, folder: Path | None, keep: Path | None, report_to: str) -> Record:
+    """Train, choose the epoch by dev loss (as MeZO does), judge on test; `colarepro.runs.perform` says the rest."""
+    config, device, loaded = material.config, material.device, material.loaded
+    reset_peak(device)
     started = time.perf_counter()
-    if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
-        raise ColaError(f"The learning rate is {config.learning_rate}; expected a positive number.")
-    for name in ("epochs", "batch_size", "max_length"):
-        if getattr(config, name) < 1:
-            raise ColaError(f"{name} is {getattr(config, name)}; expected 1 or more.")
-    chosen = method(config.method)
-    task = load_task(config.task)
-    splits = draw(
-        task,
-        config.data_dir,
-        config.data_seed,
-        config.protocol,
-        config.train_examples,
-        config.dev_examples,
-        config.test_examples,
-    )
-    loaded = load(config.model, getattr(torch, config.dtype), device)
     train, dev, test = (
-        encode(task, examples, loaded.tokenizer, config.max_length)
-        for examples in (splits.train, splits.dev, splits.test)
+        encode(material.task, examples, loaded.tokenizer, config.max_length)
+        for examples in (material.splits.train, material.splits.dev, material.splits.test)
     )
     set_seed(config.seed)
-    prepared = chosen.prepare(loaded.model, config.adapter, config.chain, config.seed)
-    if prepared.chain is not None:  # an impossible chain is refused here, not in the middle
-        steps_per_epoch = math.ceil(len(splits.train) / config.batch_size)
-        prepared.chain.schedule.resolve(config.max_steps or steps_per_epoch * config.epochs, steps_per_epoch)
-
+    prepared = _prepare(material)
     with tempfile.TemporaryDirectory(prefix="colarepro-") as scratch:
         folder = Path(scratch) if folder is None else folder
         checkpoint = last_whole(folder)
         divergence, mark = StopOnDivergence(), MarkWhole()
-        callbacks = [
-            divergence,
-            *([prepared.chain] if prepared.chain else []),
-            *([QuietProgress()] if progress else []),
-            mark,
-        ]
+        chain = [] if prepared.chain is None else [prepared.chain]
         trainer = CandidateTrainer(
             candidates=train.candidates,
             pad=loaded.tokenizer.pad_token_id,
             model=prepared.model,
-            args=_arguments(config, folder, device),
+            args=_arguments(config, folder, device, report_to),
             train_dataset=rows(train),
             eval_dataset=rows(dev),
             compute_metrics=_accuracy,
-            callbacks=callbacks,
+            callbacks=[divergence, *chain, *([QuietProgress()] if progress else []), mark],
         )
         trainer.remove_callback(PrinterCallback)
         mark.trainer = trainer
         if checkpoint is not None:
             mark.resume(checkpoint)
-        loaded_at = time.perf_counter()
+        prepared_at = time.perf_counter()
         reason = ""
         try:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -95,44 +62,58 @@ def finetune(config: RunConfig, device: str = "cpu", progress: bool = True, fold
         if divergence.diverged_at is not None:
             reason = f"The training loss was not finite at step {divergence.diverged_at}."
         trained_at = time.perf_counter()
-        predictions: dict[str, list[int]] = {}
+        predictions: list[int] | None = None
         judged: dict[str, float] = {}
         if not reason:
-            logits = np.asarray(trainer.predict(rows(test)).predictions)
-            predictions = {"test": logits.argmax(1).tolist(), "test_labels": test.labels}
-            judged = {f"test_{name}": value for name, value in scores(task, splits.test, predictions["test"]).items()}
-            judged |= _best(trainer)
-        ended = time.perf_counter()
+            predictions = np.asarray(trainer.predict(rows(test)).predictions).argmax(1).tolist()
+            judged = material.judge(predictions) | _best(trainer)
+        tested_at = time.perf_counter()
+        peak = peak_bytes(device)
+        if keep is not None and not reason:
+            keep_model(prepared, keep)
 
-    return Record(
-        kind="llm",
-        config=config.question(),
+    counted = count(prepared.model)
+    return material.record(
+        predictions,
         status="diverged" if reason else "done",
         reason=reason,
         scores=judged,
-        curves=_curves(trainer, prepared.chain.chain.plan.knots if prepared.chain and prepared.chain.chain else ()),
-        predictions=predictions,
+        curves=_curves(trainer, prepared),
         costs={
-            **_sizes(prepared.model, trainer),
-            "seconds_prepare": loaded_at - started,
-            "seconds_train": trained_at - loaded_at,
-            "seconds_test": ended - trained_at,
-            "peak_bytes": _peak_bytes(device),
+            "parameters": sum(parameter.numel() for parameter in prepared.model.parameters()),
+            "parameters_trained": sum(p.numel() for p in prepared.model.parameters() if p.requires_grad),
+            "tokens": trainer.fed.tokens,
+            "padding_share": trainer.fed.padding_share,
+            "flops_train": flops_by_formula(prepared.model, trainer.fed),
+            "flops_train_counted": counted.flops_of(trainer.fed),
+            "seconds_prepare": material.seconds + prepared_at - started,
+            "seconds_train": trained_at - prepared_at,
+            "seconds_dev": trainer.seconds_dev,
+            "seconds_save": trainer.seconds_save,
+            "seconds_knots": sum(callback.seconds for callback in chain),
+            "seconds_test": tested_at - trained_at,
+            "peak_bytes": peak,
         },
-        digests={
-            "weights": loaded.digest,
-            "train": digest(splits.train),
-            "dev": digest(splits.dev),
-            "test": digest(splits.test),
-        },
-        environment=environment(device),
     )
 
 
-def _arguments(config: RunConfig, folder: Path, device: str) -> TrainingArguments:
+def _prepare(material: Material) -> Prepared:
+    """The model, made trainable; an impossible chain is refused here, not in the middle."""
+    config = material.config
+    prepare = method(config.method).prepare
+    assert prepare is not None
+    prepared = prepare(material.loaded.model, config.adapter, config.chain, config.seed)
+    if prepared.chain is not None:
+        steps_per_epoch = math.ceil(len(material.splits.train) / config.batch_size)
+        prepared.chain.schedule.resolve(config.max_steps or steps_per_epoch * config.epochs, steps_per_epoch)
+    return prepared
+
+
+def _arguments(config: RunConfig, folder: Path, device: str, report_to: str) -> TrainingArguments:
     on_cpu = device == "cpu"
     return TrainingArguments(
         output_dir=str(folder),
+        run_name=f"{config.task} {config.method} {config.learning_rate:g} {config.seed}",
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=4 * config.batch_size,
         num_train_epochs=config.epochs,
@@ -155,7 +136,7 @@ def _arguments(config: RunConfig, folder: Path, device: str) -> TrainingArgument
         remove_unused_columns=False,
         label_names=["labels"],
         disable_tqdm=True,
-        report_to="none",
+        report_to=report_to,
     )
 
 
@@ -169,9 +150,10 @@ def _best(trainer: CandidateTrainer) -> dict[str, float]:
     return {"dev_loss": best["eval_loss"], "dev_accuracy": best["eval_accuracy"], "best_step": best["step"]}
 
 
-def _curves(trainer: CandidateTrainer, knots: tuple[int, ...]) -> dict[str, list[float]]:
+def _curves(trainer: CandidateTrainer, prepared: Prepared) -> dict[str, list[float]]:
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
     evaluations = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
+    chain = prepared.chain.chain if prepared.chain is not None else None
     return {
         "step": [entry["step"] for entry in steps],
         "loss": [entry["loss"] for entry in steps],
@@ -179,29 +161,5 @@ def _curves(trainer: CandidateTrainer, knots: tuple[int, ...]) -> dict[str, list
         "dev_step": [entry["step"] for entry in evaluations],
         "dev_loss": [entry["eval_loss"] for entry in evaluations],
         "dev_accuracy": [entry["eval_accuracy"] for entry in evaluations],
-        "knots": list(knots),
+        "knots": [] if chain is None else list(chain.plan.knots),
     }
-
-
-def _sizes(model: Any, trainer: CandidateTrainer) -> dict[str, float]:
-    """Parameter and token counts, and training FLOPs by formula: 4 a token for every weight in a matrix product
-    (forward, and backward to the activations), 2 more where the weight is trained. Embeddings, of which the output
-    is needed at one position only, and attention scores are left out."""
-    head = model.get_output_embeddings()
-    weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
-    products = sum(weight.numel() for weight in weights)
-    trained = sum(weight.numel() for weight in weights if weight.requires_grad)
-    fed = trainer.tokens + trainer.padding
-    return {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "parameters_trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "tokens": trainer.tokens,
-        "padding_share": trainer.padding / max(fed, 1),
-        "flops_train": fed * (4 * products + 2 * trained),
-    }
-
-
-def _peak_bytes(device: str) -> float:
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

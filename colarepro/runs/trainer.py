@@ -1,6 +1,7 @@
 """The Trainer of transformers, with the loss of a classification by verbalizers."""
 
 import math
+import time
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from colarepro.runs.candidates import candidate_batch, candidate_scores
+from colarepro.models.candidates import candidate_batch, candidate_scores
+from colarepro.runs.costs import Fed, product_weights, trained_in_products
 from colarepro.tasks import Encoded
 
 
@@ -20,14 +22,17 @@ def rows(encoded: Encoded) -> list[dict[str, Any]]:
 class CandidateTrainer(Trainer):
     """Cross-entropy over the candidates' scores (MeZO's classification loss); predictions are (examples, candidates).
 
-    ``tokens`` and ``padding`` count what training has fed to the model so far.
+    ``fed`` counts what training has fed to the model so far; ``seconds_dev`` and ``seconds_save`` are the parts of
+    training that went into evaluation and checkpoints.
     """
 
     def __init__(self, *, candidates: list[list[int]], pad: int, **settings: Any) -> None:
         self.candidates = candidates
         self.pad = pad
-        self.tokens = self.padding = 0
+        self.fed = Fed()
+        self.seconds_dev = self.seconds_save = 0.0
         super().__init__(data_collator=self._collate, **settings)
+        self._weights = product_weights(self.model)
         self.model_accepts_loss_kwargs = False  # our loss is a mean over the batch
 
     def _collate(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -37,9 +42,8 @@ class CandidateTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
         batch = {key: value for key, value in inputs.items() if key != "labels"}
         if model.training:
-            real = int(batch["attention_mask"].sum())
-            self.tokens += real
-            self.padding += batch["attention_mask"].numel() - real
+            mask = batch["attention_mask"]
+            self.fed.add(*mask.shape, int(mask.sum()), trained_in_products(self._weights))
         scores = candidate_scores(model, batch, self.candidates)
         loss = cross_entropy(scores, inputs["labels"])
         return (loss, scores) if return_outputs else loss
@@ -51,6 +55,17 @@ class CandidateTrainer(Trainer):
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, scores = self.compute_loss(model, inputs, return_outputs=True)
         return loss, scores, inputs["labels"]
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        started = time.perf_counter()
+        metrics: dict[str, float] = super().evaluate(*arguments, **options)
+        self.seconds_dev += time.perf_counter() - started
+        return metrics
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        started = time.perf_counter()
+        super()._save_checkpoint(*arguments, **options)
+        self.seconds_save += time.perf_counter() - started
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0  # transformers' estimate is that of full training; ours is computed from the token counts

@@ -8,8 +8,9 @@ import torch
 
 from colarepro.chain import Schedule
 from colarepro.errors import ColaError
-from colarepro.methods import METHODS, Adapter, method
-from colarepro.runs import RunConfig, finetune
+from colarepro.methods import METHODS, OPTIONAL, Adapter, method
+from colarepro.methods.prepared import Prepared
+from colarepro.runs import RunConfig, perform
 from tests.chain.models import base_model
 
 WIDTH, VALUE, LAYERS = 16, 8, 2  # of the tiny Llama: q is 16 x 16, v is 8 x 16
@@ -17,11 +18,16 @@ ADAPTER = Adapter(rank=4, alpha=8)
 SCHEDULE = Schedule(knot_steps=(3,))
 
 
+def prepare(name: str, schedule: Schedule = SCHEDULE) -> Prepared:
+    prepare = method(name).prepare
+    assert prepare is not None
+    return prepare(base_model(), ADAPTER, schedule, 0)
+
+
 def trained(name: str, schedule: Schedule = SCHEDULE) -> dict[str, int]:
     """Numbers of trained entries by the last part of the parameter's name."""
     counts: dict[str, int] = {}
-    prepared = method(name).prepare(base_model(), ADAPTER, schedule, 0)
-    for key, parameter in prepared.model.named_parameters():
+    for key, parameter in prepare(name, schedule).model.named_parameters():
         if parameter.requires_grad:
             kind = "A" if "lora_A" in key else "B" if "lora_B" in key else "weight"
             counts[kind] = counts.get(kind, 0) + parameter.numel()
@@ -40,16 +46,16 @@ def test_what_is_trained() -> None:
 
 
 def test_the_summed_rank_keeps_the_scaling() -> None:
-    prepared = method("lora-rank-sum").prepare(base_model(), ADAPTER, Schedule(length=3), 0)
+    prepared = prepare("lora-rank-sum", Schedule(length=3))
     layer = prepared.model.base_model.model.model.layers[0].self_attn.q_proj
     assert (layer.r["default"], layer.scaling["default"]) == (12, 8 / 4)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_arms_question_holds_what_it_reads(name: str) -> None:
-    asked = RunConfig(task="rte", method=name).question()
-    assert ("adapter" in asked) == METHODS[name].reads_adapter
-    assert ("chain" in asked) == METHODS[name].reads_chain
+    asked = set(RunConfig(task="rte", method=name).question())
+    assert asked & OPTIONAL == set(METHODS[name].reads)
+    assert {"task", "method", "model", "data_seed", "protocol", "dtype"} < asked
 
 
 def test_an_unknown_method_is_named_with_those_there_are() -> None:
@@ -73,14 +79,14 @@ def config(untrained: str, miniature: Path) -> RunConfig:
 
 
 def losses(config: RunConfig, name: str) -> list[float]:
-    record = finetune(dataclasses.replace(config, method=name), progress=False)
+    record = perform(dataclasses.replace(config, method=name))
     assert record.status == "done"
     return record.curves["loss"]
 
 
 def test_arms_part_where_their_ingredient_enters(config: RunConfig) -> None:
     """Six steps, knot after the third: the same draws before it, in every arm with the same trained factors."""
-    found = {name: losses(config, name) for name in METHODS}
+    found = {name: losses(config, name) for name, each in METHODS.items() if each.prepare is not None}
     for name in ("cola", "relora"):
         assert found[name][:3] == found["lora"][:3], name
         # Merged and begun anew at zero: the function is the same, its next step is not.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from colarepro.files import folder_aside
 from colarepro.models import load, tiny
-from colarepro.models.cache import folder_aside
 from colarepro.models.tiny_text import document
 from colarepro.tasks import encode, known_tasks, load_examples, load_task
 

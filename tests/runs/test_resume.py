@@ -13,10 +13,10 @@ import pytest
 from colarepro.chain import ChainCallback, Schedule
 from colarepro.chain.chain import Chain
 from colarepro.methods import Adapter
-from colarepro.runs import RunConfig, checkpoints, finetune
+from colarepro.runs import RunConfig, checkpoints, perform
 from colarepro.runs.checkpoints import MARK, MarkWhole, last_whole
 from colarepro.runs.trainer import CandidateTrainer
-from tests.runs.test_finetune import comparable
+from tests.runs.test_perform import comparable
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def killed(config: RunConfig, folder: Path, patch: Callable[[pytest.MonkeyPatch]
     def run() -> None:
         with pytest.MonkeyPatch.context() as monkeypatch:
             patch(monkeypatch)
-            finetune(config, progress=False, folder=folder)
+            perform(config, folder=folder)
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
@@ -112,10 +112,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     config: RunConfig, instant: str, left: int, tmp_path: Path, steps: list[int]
 ) -> None:
     """It takes the steps after the last whole checkpoint and no others; checkpoints are at steps 3, 6 and 9."""
-    straight = finetune(config, progress=False)
+    straight = perform(config)
     killed(config, tmp_path / "work", INSTANTS[instant])
     steps.clear()
-    again = finetune(config, progress=False, folder=tmp_path / "work")
+    again = perform(config, folder=tmp_path / "work")
     assert comparable(again) == comparable(straight)
     assert len(steps) == left
 
@@ -123,19 +123,19 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 @pytest.mark.parametrize("method", ["full", "lora", "lora-restart", "relora", "rac-lora"])
 def test_every_kind_of_arm_is_taken_up_again(config: RunConfig, method: str, tmp_path: Path, steps: list[int]) -> None:
     config = dataclasses.replace(config, method=method, chain=Schedule(knot_steps=(5,)))
-    straight = finetune(config, progress=False)
+    straight = perform(config)
     killed(config, tmp_path / "work", INSTANTS["in a step of the second epoch"])
     steps.clear()
-    again = finetune(config, progress=False, folder=tmp_path / "work")
+    again = perform(config, folder=tmp_path / "work")
     assert comparable(again) == comparable(straight)
     assert len(steps) == 6
 
 
 def test_a_run_that_is_killed_twice(config: RunConfig, tmp_path: Path) -> None:
-    straight = finetune(config, progress=False)
+    straight = perform(config)
     killed(config, tmp_path / "work", INSTANTS["in a step of the second epoch"])
     killed(config, tmp_path / "work", killed_at(3, CandidateTrainer, "compute_loss", "after"))
-    assert comparable(finetune(config, progress=False, folder=tmp_path / "work")) == comparable(straight)
+    assert comparable(perform(config, folder=tmp_path / "work")) == comparable(straight)
 
 
 def test_half_written_checkpoints_are_not_taken(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from colarepro.runs.candidates import candidate_batch, candidate_scores
+from colarepro.models.candidates import candidate_batch, candidate_scores
 from tests.chain.models import base_model
 
 PROMPTS = [[2, 7, 9], [2, 5], [2, 8, 30, 11, 6]]

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+
+from colarepro.tasks import Encoded
 
 
 def pad_left(sequences: Sequence[Sequence[int]], pad: int) -> dict[str, Tensor]:
@@ -45,6 +48,20 @@ def candidate_scores(model: Any, batch: dict[str, Tensor], candidates: Sequence[
     token_scores = logits.log_softmax(-1).gather(-1, tokens).squeeze(-1).view(-1, len(candidates), max(lengths))
     means = [token_scores[:, k, -length:].mean(-1) for k, length in enumerate(lengths)]
     return torch.stack(means, dim=1)
+
+
+@torch.no_grad()
+def scores_of(model: Any, encoded: Encoded, pad: int, batch_size: int) -> np.ndarray:
+    """`candidate_scores` of every example in its order, float64 (examples, candidates); ``batch_size`` prompts a
+    pass, the longest first, so that little is padded and memory runs out at once or never."""
+    order = sorted(range(len(encoded.prompts)), key=lambda i: -len(encoded.prompts[i]))
+    scores = np.empty((len(order), len(encoded.candidates)))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = candidate_batch([encoded.prompts[i] for i in chosen], encoded.candidates, pad)
+        batch = {name: part.to(model.device) for name, part in batch.items()}
+        scores[chosen] = candidate_scores(model, batch, encoded.candidates).cpu().numpy()
+    return scores
 
 
 class LabelRows(nn.Module):

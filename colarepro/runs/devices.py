@@ -1,0 +1,22 @@
+"""Where runs are computed."""
+
+import torch
+
+from colarepro.errors import ColaError
+
+
+def devices(name: str) -> list[str]:
+    """The devices that a user's word names: ``auto`` is every GPU, or the CPU where there is none.
+
+    Raises `ColaError` for what is no device, or is not here.
+    """
+    there = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if name == "auto":
+        return there or ["cpu"]
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ColaError(f"'{name}' is no device; expected cpu, cuda, or cuda and a number.") from None
+    if device.type == "cuda" and (f"cuda:{device.index or 0}" not in there):
+        raise ColaError(f"The device '{name}' was asked for, but torch sees {len(there) or 'no'} CUDA devices here.")
+    return [name]

@@ -1,0 +1,88 @@
+"""What a run will take, before it starts: from its model's shape and its prompts' lengths, without the weights."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from colarepro.methods import method
+from colarepro.models.load import source_of, tokenizer_of
+from colarepro.runs.config import RunConfig
+from colarepro.runs.costs import (
+    Fed,
+    count,
+    flops_by_formula,
+    forward_flops_by_formula,
+    product_weights,
+    trained_in_products,
+)
+from colarepro.tasks import Splits, draw, encode, load_task
+
+SECONDS_PER_LAYER = 3.3e-3
+"""Of a training step that leaves a GPU waiting for the next kernel, per layer: batch 8 on one H200."""
+FLOPS_PER_SECOND = 4e14
+"""Of a step that fills it: bfloat16 on one H200, 200 x 128 tokens."""
+ADAM = 12
+"""Bytes a trained parameter: gradient and two moments in float32."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one run: FLOPs with evaluation, seconds on one H200 in bfloat16, bytes of weights, optimizer and activations
+    at the longest batch."""
+
+    flops: float
+    seconds: float
+    bytes: float
+
+
+def estimate(config: RunConfig) -> Estimate:
+    """Reads the task's data, the tokenizer and the model's configuration; raises `ColaError` where the run would."""
+    task = load_task(config.task)
+    counts = config.train_examples, config.dev_examples, config.test_examples
+    splits: Splits = draw(task, config.data_dir, config.data_seed, config.protocol, *counts)
+    tokenizer = tokenizer_of(config.model)
+    encoded = [encode(task, part, tokenizer, config.max_length) for part in (splits.train, splits.dev, splits.test)]
+    # Verbalizers of several tokens are fed with the prompt, a row each.
+    rows = 1 if encoded[0].single_token else len(encoded[0].candidates)
+    longest_candidate = 0 if rows == 1 else max(map(len, encoded[0].candidates))
+    train, dev, test = ([len(prompt) + longest_candidate for prompt in part.prompts] for part in encoded)
+
+    model, trains = _on_meta(config), method(config.method).prepare is not None
+    trained = trained_in_products(product_weights(model))
+    steps_per_epoch = math.ceil(len(train) / config.batch_size)
+    steps = (config.max_steps or steps_per_epoch * config.epochs) if trains else 0
+    epochs = math.ceil(steps / steps_per_epoch)
+    training, judging = Fed(), Fed()
+    for epoch in range(epochs):
+        _feed(training, np.random.default_rng(epoch).permutation(train), config.batch_size, rows, trained)
+    for part in (dev,) * max(1, epochs) + (test,):
+        _feed(judging, part, 4 * config.batch_size, rows)
+    flops = flops_by_formula(model, training) * (steps / max(1, steps_per_epoch * epochs))
+    flops += forward_flops_by_formula(model, judging)
+    layers = model.config.get_text_config().num_hidden_layers
+    waiting = steps * layers * SECONDS_PER_LAYER
+
+    size = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
+    if trains:
+        size += ADAM * sum(p.numel() for p in model.parameters() if p.requires_grad)
+        size += count(model).activations_of(rows * config.batch_size, max(train))
+    return Estimate(flops, max(waiting, flops / FLOPS_PER_SECOND), size)
+
+
+def _on_meta(config: RunConfig) -> Any:
+    with torch.device("meta"):
+        shape = AutoConfig.from_pretrained(source_of(config.model), trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(shape, dtype=getattr(torch, config.dtype))
+    prepare = method(config.method).prepare
+    return model if prepare is None else prepare(model, config.adapter, config.chain, config.seed).model
+
+
+def _feed(fed: Fed, lengths: Sequence[int] | np.ndarray, batch_size: int, rows: int, trained: int = 0) -> None:
+    for start in range(0, len(lengths), batch_size):
+        batch = lengths[start : start + batch_size]
+        fed.add(rows * len(batch), int(max(batch)), rows * int(sum(batch)), trained)

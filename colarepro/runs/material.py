@@ -1,0 +1,65 @@
+"""What a run works on: the drawn examples and the loaded model."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from colarepro.errors import ColaError
+from colarepro.models.load import LoadedModel, load
+from colarepro.results import Record, environment
+from colarepro.runs.config import RunConfig
+from colarepro.tasks import Splits, Task, digest, draw, load_task, scores
+
+
+@dataclass(frozen=True)
+class Material:
+    """A configuration, checked, with its task's examples and its model on ``device``."""
+
+    config: RunConfig
+    device: str
+    task: Task
+    splits: Splits
+    loaded: LoadedModel
+    seconds: float
+    """What gathering took."""
+
+    def judge(self, predictions: list[int]) -> dict[str, float]:
+        """The task's scores of predicted labels for the test examples, by name."""
+        judged = scores(self.task, self.splits.test, predictions)
+        return {f"test_{name}": value for name, value in judged.items()}
+
+    def record(self, predictions: list[int] | None = None, **fields: Any) -> Record:
+        """A record of this run; ``predictions`` are labels of the test examples, ``fields`` the rest of it."""
+        truth = [example.label for example in self.splits.test]
+        parts = {"train": self.splits.train, "dev": self.splits.dev, "test": self.splits.test}
+        return Record(
+            kind="llm",
+            config=self.config.question(),
+            predictions={} if predictions is None else {"test": predictions, "test_labels": truth},
+            digests={"weights": self.loaded.digest} | {name: digest(part) for name, part in parts.items()},
+            environment=environment(self.device),
+            **fields,
+        )
+
+
+def gather(config: RunConfig, device: str) -> Material:
+    """Check a configuration, draw its examples and load its model; raises `ColaError` for what cannot be."""
+    started = time.perf_counter()
+    if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
+        raise ColaError(f"The learning rate is {config.learning_rate}; expected a positive number.")
+    for name in ("epochs", "batch_size", "max_length"):
+        if getattr(config, name) < 1:
+            raise ColaError(f"{name} is {getattr(config, name)}; expected 1 or more.")
+    if config.dtype not in ("float32", "bfloat16"):
+        raise ColaError(
+            f"The dtype is {config.dtype}; expected float32 or bfloat16, since float16 needs a loss scaler, whose "
+            "skipped steps would move the knots."
+        )
+    task = load_task(config.task)
+    counts = config.train_examples, config.dev_examples, config.test_examples
+    splits = draw(task, config.data_dir, config.data_seed, config.protocol, *counts)
+    loaded = load(config.model, getattr(torch, config.dtype), device)
+    return Material(config, device, task, splits, loaded, time.perf_counter() - started)

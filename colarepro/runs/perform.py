@@ -1,0 +1,42 @@
+"""One run, from a configuration to a record, whatever its method."""
+
+from pathlib import Path
+
+from colarepro.errors import ColaError
+from colarepro.methods import method
+from colarepro.results import Record
+from colarepro.runs.answer import answer
+from colarepro.runs.config import RunConfig
+from colarepro.runs.finetune import finetune
+from colarepro.runs.material import gather
+
+
+def perform(
+    config: RunConfig,
+    device: str = "cpu",
+    *,
+    progress: bool = False,
+    folder: Path | None = None,
+    keep: Path | None = None,
+    report_to: str = "none",
+) -> Record:
+    """Fine-tune or answer as the method does, and judge on the test set.
+
+    ``device`` is ``cpu`` or a CUDA device. ``folder`` keeps the checkpoints of a run that may be killed: performed
+    again it goes on from the last whole one, and its record is that of the undisturbed run, its seconds apart, which
+    are those of the last part; the caller deletes the folder once the record is safe. ``keep`` is a folder for the
+    trained model (see `colarepro.runs.keep`). ``report_to`` names one of the trackers that transformers knows.
+
+    A run whose loss or link stops being finite gives a record with the status ``diverged``; wrong input raises
+    `ColaError` before training.
+    """
+    chosen = method(config.method)
+    material = gather(config, device)
+    if chosen.answer is not None:
+        return answer(chosen.answer, material)
+    try:
+        return finetune(material, progress=progress, folder=folder, keep=keep, report_to=report_to)
+    except OSError as error:
+        raise ColaError(
+            f"The run's files could not be written or read ({error.filename or folder}: {error.strerror or error})."
+        ) from error

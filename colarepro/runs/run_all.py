@@ -1,0 +1,104 @@
+"""Many runs: those that have a record are skipped, a failure is a record, an interruption loses nothing."""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers.utils import logging
+
+from colarepro.errors import ColaError
+from colarepro.results import Record, Store
+from colarepro.runs.config import RunConfig
+from colarepro.runs.stored import BusyError, failed, run_stored
+
+
+def run_all(
+    configs: Sequence[RunConfig],
+    store: Store,
+    devices: Sequence[str] = ("cpu",),
+    *,
+    jobs: int = 1,
+    retry_failed: bool = False,
+    keep: bool = False,
+    report_to: str = "none",
+    description: str = "runs",
+) -> list[Record]:
+    """Perform what ``store`` lacks, and return the records there are, in the order of ``configs``.
+
+    ``jobs`` processes work at once, dealt over ``devices``; each CPU process gets one thread. A run that fails leaves
+    a record with its reason and stops nothing; ``retry_failed`` performs such runs again. Runs that another process
+    is on are left to it. Raises `ColaError` if a worker is killed, or if the store cannot be written to.
+    """
+    missing = [config for config in configs if _is_missing(store, config, retry_failed)]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True)) as bars:
+        bar = bars.add_task(description, total=len(configs), completed=len(configs) - len(missing))
+        work = _in_turn if jobs == 1 else _side_by_side
+        for _ in work(missing, store.folder, devices, jobs, keep, report_to):
+            bars.advance(bar)
+    found = (store.get("llm", config.question()) for config in configs)
+    return [record for record in found if record is not None]
+
+
+def _is_missing(store: Store, config: RunConfig, retry_failed: bool) -> bool:
+    record = store.get("llm", config.question())
+    return record is None or (retry_failed and record.status == "failed")
+
+
+def _in_turn(
+    configs: Sequence[RunConfig], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
+) -> Iterator[None]:
+    for config in configs:
+        yield _attempt(config, folder, devices[0], keep, report_to)
+
+
+def _side_by_side(
+    configs: Sequence[RunConfig], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
+) -> Iterator[None]:
+    # A forked process would inherit torch's thread pools in an unknown state.
+    context = multiprocessing.get_context("spawn")
+    places = context.SimpleQueue()
+    for number in range(jobs):
+        places.put(devices[number % len(devices)])
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker, initargs=(places,)) as pool:
+        futures = [pool.submit(_attempt, config, folder, None, keep, report_to) for config in configs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise ColaError(
+                "A worker process was killed, maybe for want of memory; what was finished stays, and the same command "
+                "with fewer --jobs goes on."
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()  # its run goes on from the last checkpoint another time
+            raise
+
+
+_device = "cpu"
+
+
+def _prepare_worker(places: "multiprocessing.SimpleQueue[str]") -> None:
+    global _device
+    _device = places.get()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal interrupts all; the parent decides
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _attempt(config: RunConfig, folder: Path, device: str | None, keep: bool, report_to: str) -> None:
+    device, store = device or _device, Store(folder)
+    try:
+        run_stored(config, store, device, keep=keep, report_to=report_to)
+    except BusyError:
+        return
+    except Exception as error:  # whatever it is, it is this run's and must not stop the others
+        store.put(failed(config, error, device))

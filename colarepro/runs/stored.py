@@ -1,0 +1,78 @@
+"""A run and its place in a folder of records: done once, resumed if it was killed, one process at a time."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from colarepro.errors import ColaError
+from colarepro.results import Record, Store, environment
+from colarepro.runs.config import RunConfig
+from colarepro.runs.perform import perform
+
+
+def run_stored(
+    config: RunConfig,
+    store: Store,
+    device: str,
+    *,
+    progress: bool = False,
+    keep: bool = False,
+    retry_failed: bool = True,
+    report_to: str = "none",
+) -> Record:
+    """The record of a run: the stored one, else the run is performed, from its last checkpoint if there is one.
+
+    ``keep`` keeps the trained model in ``models/<identity>`` beside the records; a run whose record is there but
+    not its model is performed again. Raises `ColaError` if another process is on the same run.
+    """
+    path = store.path("llm", config.question())
+    kept = store.model(path.stem)
+    with _alone(store, path):
+        record = store.get("llm", config.question())
+        again = record is None or (record.status == "failed" and retry_failed)
+        if record is not None and not again and (kept.exists() or not keep or record.status != "done"):
+            return record
+        unfinished = store.unfinished(path.stem)
+        record = perform(
+            config,
+            device,
+            progress=progress,
+            folder=unfinished,
+            keep=kept if keep else None,
+            report_to=report_to,
+        )
+        store.put(record)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return record
+
+
+def failed(config: RunConfig, error: Exception, device: str) -> Record:
+    """The record of a run that ended in an exception."""
+    said = next(iter(str(error).strip().splitlines()), "")
+    reason = said if isinstance(error, ColaError) else f"{type(error).__name__}: {said}"
+    return Record(kind="llm", config=config.question(), status="failed", reason=reason, environment=environment(device))
+
+
+@contextmanager
+def _alone(store: Store, path: Path) -> Iterator[None]:
+    lock = store.unfinished(path.stem).with_suffix(".lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock, timeout=0)
+        held.acquire()
+    except Timeout:
+        raise BusyError(f"Another process is on the run {path.stem} in {store.folder}.") from None
+    except OSError as error:
+        raise ColaError(f"The folder {store.folder} cannot be written to: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        held.release()
+
+
+class BusyError(ColaError):
+    """Another process is on the same run."""

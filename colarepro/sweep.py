@@ -1,0 +1,89 @@
+"""Many runs: ``colarepro sweep table1``, or a YAML file of one's own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from transformers.utils import logging
+
+from colarepro.errors import ColaError, exit_cleanly
+from colarepro.results import Store
+from colarepro.runs.devices import devices
+from colarepro.runs.run_all import run_all
+from colarepro.runs.sweep import Sweep, load_sweep
+from colarepro.status import summary
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which sweep, and what of it to change."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """table1, table2, chain-length, rank-step-down, cost, or the path of a YAML file."""
+    model: str | None = None
+    """Another model than the file's: smollm2-135m, tiny, a folder, or a hub id."""
+    data_dir: Path | None = None
+    """Folder with the tasks in the official layout; without it they come from the hub."""
+    dtype: str | None = None
+    """float32 or bfloat16, for another one than the file's."""
+    task: tuple[str, ...] = ()
+    """These tasks in place of the file's."""
+    learning_rate: tuple[float, ...] = ()
+    """These learning rates in place of the file's."""
+
+    def load(self) -> Sweep:
+        """The sweep with these changes."""
+        changes: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("model", "data_dir", "dtype", "task", "learning_rate")
+            if getattr(self, name)
+        }
+        return load_sweep(self.name, changes)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Perform the runs of a sweep that have no record yet. Interrupt it at will: the same command goes on."""
+
+    selection: Annotated[Selection, tyro.conf.arg(name="")]
+    output: Path = Path("runs/llm")
+    """Folder of records."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1; auto takes every GPU, or the CPU."""
+    jobs: int = 0
+    """Processes at once, dealt over the devices; 0 is one a device."""
+    retry_failed: bool = False
+    """Perform failed runs again."""
+    keep: bool = False
+    """Keep the trained models in OUTPUT/models."""
+    report_to: str = "none"
+    """A tracker that transformers knows."""
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    sweep = arguments.selection.load()
+    places = devices(arguments.device)
+    if arguments.jobs < 0:
+        raise ColaError(f"jobs is {arguments.jobs}; expected 0 or more.")
+    records = run_all(
+        sweep.configs,
+        Store(arguments.output),
+        places,
+        jobs=arguments.jobs or len(places),
+        retry_failed=arguments.retry_failed,
+        keep=arguments.keep,
+        report_to=arguments.report_to,
+        description=sweep.name,
+    )
+    Console().print(summary(records, len(sweep.configs)))
+    if any(record.status == "failed" for record in records):
+        raise ColaError("Some runs failed, for the reasons above; --retry-failed performs them again.")
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
