@@ -1,15 +1,28 @@
 """The one door for models."""
 
+import os
+import shutil
+import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import httpx
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from colarepro.errors import ColaError
 from colarepro.models import fetch, load, smollm2, tiny
 from tests.chain.models import base_model
+from tests.models.families import random_model
 
 
 @pytest.fixture
@@ -81,3 +94,119 @@ def test_weights_that_are_missing_are_named(folder: str) -> None:
         ColaError, match=r"lacks 2 of its weights, model\.decoder\.layers\.0\.self_attn\.q_proj\.weight"
     ):
         load(folder)
+
+
+def hub_error(kind: type[Any]) -> Exception:
+    """An error as the hub's client raises it after an answer of the hub."""
+    return kind("the hub's words", response=httpx.Response(403, request=httpx.Request("GET", "https://hub/x")))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (hub_error(GatedRepoError), "it is gated; ask for access on its page on the hub, then log in with `hf auth"),
+        (hub_error(RepositoryNotFoundError), "the hub has no such model, or it is private; check the id"),
+        (LocalEntryNotFoundError("the hub's words"), "the hub cannot be reached"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_the_hub_refuses_says_what_to_do(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("transformers.utils.hub.hf_hub_download", download)
+    with pytest.raises(ColaError, match=f"^Model some/model could not be loaded: {message}") as caught:
+        load("some/model")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_torn_safetensors_file_is_one_sentence(folder: str) -> None:
+    path = Path(folder) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ColaError, match="could not be loaded: a safetensors file is broken; fetch or save it anew"):
+        load(folder)
+
+
+def test_a_folder_without_a_configuration_is_no_model(folder: str) -> None:
+    (Path(folder) / "config.json").unlink()
+    with pytest.raises(ColaError, match=r"Folder .* has no config\.json; expected a whole model"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ("gemma2", "has no tokenizer with it; save one there"),
+        ("llama", "^The tokenizer of model .* could not be loaded"),
+        ("opt", "has no tokenizer with it; save one there"),
+    ],
+)
+def test_a_folder_without_a_tokenizer_is_refused(family: str, message: str, tmp_path: Path) -> None:
+    """As `export_merged` leaves it. For some families transformers raises, for others it makes an empty tokenizer."""
+    random_model(family).save_pretrained(tmp_path)
+    with pytest.raises(ColaError, match=message) as caught:
+        load(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def as_bin(folder: str) -> Path:
+    """Replace the safetensors file by a .bin file, as older checkpoints have it."""
+    safe = Path(folder) / "model.safetensors"
+    torch.save(load_file(safe), safe.with_name("pytorch_model.bin"))
+    safe.unlink()
+    return safe.with_name("pytorch_model.bin")
+
+
+def test_a_bin_file_of_tensors_gives_the_same_weights(folder: str) -> None:
+    digest = load(folder).digest
+    as_bin(folder)
+    assert load(folder).digest == digest
+
+
+class Harm:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_bin_file_that_runs_code_is_refused(folder: str, tmp_path: Path) -> None:
+    path, made = as_bin(folder), tmp_path / "made"
+    torch.save({"lm_head.weight": Harm(made)}, path)
+    with pytest.raises(ColaError, match="holds more than tensors, which could run code; expected safetensors"):
+        load(folder)
+    assert not made.exists()
+    torch.load(path, weights_only=False)
+    assert made.exists()
+
+
+def test_nobody_is_asked_to_convert_a_bin_file_on_the_hub(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """facebook/opt-1.3b's shape: a .bin file and no other, behind a hub id. The hub is its client's cache here."""
+    as_bin(folder)
+    cached = tmp_path / "hub" / "models--some--model"
+    shutil.copytree(folder, cached / "snapshots" / "commit")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("commit")
+
+    def download(repository: str, filename: str, **_: Any) -> None:
+        if not (cached / "snapshots" / "commit" / filename).exists():
+            raise hub_error(RemoteEntryNotFoundError)
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    asked: list[str] = []
+    tokenizer = load(folder).tokenizer
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_, **__: tokenizer)
+    monkeypatch.delenv("DISABLE_SAFETENSORS_CONVERSION", raising=False)
+    monkeypatch.setattr("transformers.utils.hub.hf_hub_download", download)
+    monkeypatch.setattr("transformers.modeling_utils.has_file", lambda *_, **__: False)
+    monkeypatch.setattr("transformers.modeling_utils.auto_conversion", lambda name, **_: asked.append(name))
+    assert load("some/model").digest
+    for thread in threading.enumerate():
+        if thread.name == "Thread-auto_conversion":
+            thread.join()
+    assert asked == []
