@@ -138,10 +138,13 @@ def test_a_missing_file_and_a_ragged_table_are_refused(tmp_path: Path) -> None:
         load_examples(task, "train", tmp_path)
 
 
+AT_THE_START = {"span1_index": 0, "span1_text": "Ann", "span2_index": 0, "span2_text": "She"}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"text": None}, "line 1: column 'text' holds None"),
+        ({"text": None, "target": AT_THE_START}, "line 1: column 'text' holds None"),
         ({"target": None}, "line 1: no column 'span2_text'"),
         ({"target": {"span1_index": 2, "span2_index": 5, "span2_text": "She"}}, "line 1: no column 'span1_text'"),
     ],
