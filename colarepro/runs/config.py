@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from colarepro.chain import Schedule
 from colarepro.errors import ColaError
 from colarepro.methods import OPTIONAL, Adapter, method
-from colarepro.tasks import Protocol
+from colarepro.tasks import Protocol, load_task, origin
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class RunConfig:
     model: str = "smollm2-135m"
     """smollm2-135m, tiny, a folder, or a hub id such as facebook/opt-1.3b."""
     data_dir: Path | None = None
-    """Folder with the tasks in the official layout; without it they come from the hub."""
+    """Folder with the tasks in the official layout; without it they come from the hub, and a task of yours that names
+    no hub from beside its YAML file."""
     learning_rate: float = 5e-4
     """Peak learning rate of AdamW. The paper's grid: 1e-3, 8e-4, 5e-4, 1e-4, 5e-5."""
     epochs: int = 5
@@ -55,9 +56,10 @@ class RunConfig:
 
     def question(self) -> dict[str, Any]:
         """The configuration as a record keeps it: JSON-plain, and without what a method does not use or a machine
-        decides (where the data lies)."""
+        decides: where the data lies becomes which data it is, so that edited data is another question."""
         asked = dataclasses.asdict(self)
         del asked["data_dir"]
+        asked["data"] = origin(load_task(self.task), self.data_dir)
         asked["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
         asked["task"] = Path(self.task).stem
         for name in OPTIONAL.difference(method(self.method).reads):

@@ -2,6 +2,7 @@
 
 from colarepro.tasks.encode import Encoded, encode, tokenize
 from colarepro.tasks.examples import Example, digest, load_examples
+from colarepro.tasks.origin import origin
 from colarepro.tasks.protocol import Protocol, Splits, draw
 from colarepro.tasks.score import scores
 from colarepro.tasks.task import Hub, Split, Task
@@ -21,6 +22,7 @@ __all__ = [
     "known_tasks",
     "load_examples",
     "load_task",
+    "origin",
     "scores",
     "tokenize",
 ]

@@ -55,7 +55,7 @@ def test_the_summed_rank_keeps_the_scaling() -> None:
 def test_an_arms_question_holds_what_it_reads(name: str) -> None:
     asked = set(RunConfig(task="rte", method=name).question())
     assert asked & OPTIONAL == set(METHODS[name].reads)
-    assert {"task", "method", "model", "data_seed", "protocol", "dtype"} < asked
+    assert {"task", "data", "method", "model", "data_seed", "protocol", "dtype"} < asked
 
 
 def test_an_unknown_method_is_named_with_those_there_are() -> None:
