@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from colarepro.chain.chain import FILE, Chain
+from colarepro.chain.choose import links_of
 from colarepro.chain.schedule import Schedule
-from colarepro.chain.target import targets_of
 from colarepro.errors import ColaError
 
 
@@ -38,6 +39,8 @@ class ChainCallback(TrainerCallback, ExportableState):
         self.adapter = adapter
         self.resume_from = resume_from
         self.chain: Chain | None = None
+        self.seconds = 0.0
+        """What the knots have taken."""
 
     def state(self) -> dict[str, Any]:
         """What trainer_state.json keeps: the arguments, and which link was training."""
@@ -49,9 +52,9 @@ class ChainCallback(TrainerCallback, ExportableState):
     def on_init_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
     ) -> None:
-        # The Trainer loads a checkpoint's adapter before training begins, maybe one of a later link's rank.
-        for target in targets_of(model, self.adapter, self.schedule.fold):
-            target.accept_rank_on_load(self.schedule.ranks)
+        links = links_of(model, self.adapter, self.schedule)
+        if self.schedule.ranks:
+            links.keep_ranks_on_load()
 
     def on_train_begin(
         self,
@@ -65,9 +68,6 @@ class ChainCallback(TrainerCallback, ExportableState):
         train_dataloader: Any,
         **_: Any,
     ) -> None:
-        resumed = state.global_step > 0
-        if resumed:
-            self._shrink_to_first_rank(model)
         self.chain = Chain(
             model,
             self.schedule,
@@ -78,12 +78,14 @@ class ChainCallback(TrainerCallback, ExportableState):
             adapter=self.adapter,
             seed=self.seed,
         )
-        if resumed:
+        if state.global_step > 0:
             self.chain.load(self._checkpoint(args, state))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.chain is not None
-        self.chain.step()
+        started = time.perf_counter()
+        if self.chain.step():
+            self.seconds += time.perf_counter() - started
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero and self.chain is not None:
@@ -92,12 +94,6 @@ class ChainCallback(TrainerCallback, ExportableState):
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if args.load_best_model_at_end and state.best_model_checkpoint is not None and self.chain is not None:
             self.chain.load(state.best_model_checkpoint)
-
-    def _shrink_to_first_rank(self, model: nn.Module) -> None:
-        """Undo what loading did, so that a chain begins as it always does; `Chain.load` then has the last word."""
-        if self.schedule.ranks:
-            for target in targets_of(model, self.adapter, self.schedule.fold):
-                target.resize(self.schedule.ranks[0])
 
     def _checkpoint(self, args: TrainingArguments, state: TrainerState) -> Path:
         candidates = [

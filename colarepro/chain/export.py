@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from colarepro.chain.chain import Chain
+from colarepro.chain.factored import FactoredLinks
+from colarepro.chain.rebuilt import RebuiltLinks
 from colarepro.errors import ColaError
 
 
@@ -20,7 +22,11 @@ def export_adapter(chain: Chain, folder: Path | str) -> Path:
     ``PeftModel.from_pretrained(base, folder)``, with the base that the chain began with, computes what the chain's
     model computes, up to rounding. The scalings of the links are multiplied into B, so rsLoRA and unequal ranks come
     out right; the summed rank never exceeds a target's smaller dimension.
+
+    Raises `ColaError` if the links are no products of two factors: no single adapter then holds the chain.
     """
+    if not isinstance(chain.links, FactoredLinks):
+        raise ColaError("The chain's links are no products of two factors, so no adapter holds it; use export_merged.")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
@@ -58,6 +64,10 @@ def export_merged(chain: Chain, folder: Path | str) -> Path:
     base: Any = chain.model.get_base_model()
     if not hasattr(base, "save_pretrained"):
         raise ColaError(f"A {type(base).__name__} is no transformers model; only such models have a checkpoint format.")
+    if isinstance(chain.links, RebuiltLinks):
+        with chain.links.merged() as merged:
+            merged.save_pretrained(str(folder))
+        return Path(folder)
     state = {name.replace(".base_layer.", "."): tensor for name, tensor in _without_adapters(base)}
     for target in chain.targets:
         if target.stacked:

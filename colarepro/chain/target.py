@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils.hooks import RemovableHandle
 
+from colarepro.chain.links import refuse_tied
 from colarepro.errors import ColaError
 
 _MERGEABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -36,7 +37,7 @@ class Factors:
 
     def product(self) -> Tensor:
         """The update as a matrix, (out, in)."""
-        with _full_precision(self.A.device.type):
+        with full_precision(self.A.device.type):
             return self.B @ self.A
 
     def followed_by(self, later: "Factors") -> "Factors":
@@ -48,11 +49,6 @@ class Factors:
             product, identity = Factors(A, B).product(), torch.eye(min(outputs, inputs), dtype=A.dtype)
             A, B = (product, identity) if outputs <= inputs else (identity, product)
         return Factors(A, B, bias)
-
-    def is_finite(self) -> bool:
-        """Whether every entry is a number."""
-        parts = (self.A, self.B) if self.bias is None else (self.A, self.B, self.bias)
-        return all(bool(torch.isfinite(part).all()) for part in parts)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Factors":
         """The same factors with ``function`` applied to each tensor."""
@@ -77,24 +73,13 @@ class Target:
         self._original: Tensor | None = None
         self._original_bias: Tensor | None = None
         self._hook: RemovableHandle | None = None
-        self.check()
-
-    def check(self) -> None:
-        """Raise `ColaError` unless a knot in this layer can be exact."""
-        layer, base = self.layer, self.layer.get_base_layer()
-        if self.adapter in layer.lora_variant:
-            raise ColaError(
-                f"{self.name} uses a LoRA variant (such as DoRA), whose update is no product of two factors."
-            )
-        if self.adapter not in layer.lora_A or not isinstance(layer.lora_A[self.adapter], nn.Linear):
-            raise ColaError(f"{self.name} adapts a {type(base).__name__}, but a chain needs linear layers.")
         if not self.stacked:
             self.check_mergeable()
 
     def check_mergeable(self) -> None:
         """Raise `ColaError` unless an update can be added to the weight itself."""
         layer, weight = self.layer, self.layer.get_base_layer().weight
-        if not isinstance(layer, LoraLinear) or not _is_plain(weight):
+        if not isinstance(layer, LoraLinear) or not is_plain(weight):
             raise ColaError(
                 f"{self.name} has a quantised or sharded weight ({type(weight.data).__name__} of {weight.dtype}), "
                 "into which no knot merges exactly; use fold='stack'."
@@ -116,7 +101,7 @@ class Target:
     def fingerprint(self) -> int | None:
         """A hash of the original weight; None over a quantised one."""
         weight = self.layer.get_base_layer().weight if self._original is None else self._original
-        return int(torch.hash_tensor(weight.detach()).view(torch.int64)) if _is_plain(weight) else None
+        return int(torch.hash_tensor(weight.detach()).view(torch.int64)) if is_plain(weight) else None
 
     def link(self) -> Factors:
         """The current link's factors on the host, copied."""
@@ -199,17 +184,6 @@ class Target:
         for parameter in self.parameters:
             parameter.grad = None  # a gradient of the link that has just ended
 
-    def accept_rank_on_load(self, ranks: tuple[int, ...]) -> None:
-        """From now on, loading a state dict whose link has one of ``ranks`` resizes the parameters first."""
-
-        def accept(module: nn.Linear, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-            incoming = state.get(f"{prefix}weight")
-            if incoming is not None and incoming.shape != module.weight.shape and min(incoming.shape) in ranks:
-                _reshape(cast(nn.Parameter, module.weight), incoming.shape)
-
-        for factor in (self.layer.lora_A[self.adapter], self.layer.lora_B[self.adapter]):
-            factor.register_load_state_dict_pre_hook(accept)
-
     def _stack(self, past: Factors | None) -> None:
         """Let the base layer add ``past`` to its output. Buffers move with the model, and no state dict has them."""
         base = self.layer.get_base_layer()
@@ -224,16 +198,15 @@ class Target:
 
 
 def targets_of(model: nn.Module, adapter: str, fold: str) -> list[Target]:
-    """Every layer that ``adapter`` adapts; raises `ColaError` if there is none, or if one shares its weight."""
+    """Every layer that ``adapter`` adapts; raises `ColaError` if one shares its weight."""
     targets = [
         Target(name, module, adapter, fold)
         for name, module in model.named_modules()
-        if isinstance(module, LoraLayer) and (adapter in module.lora_A or adapter in module.lora_embedding_A)
+        if isinstance(module, LoraLayer) and adapter in module.lora_A
     ]
-    if not targets:
-        raise ColaError(f"The adapter '{adapter}' matches no LoRA layer; expected a PEFT LoRA model that has it.")
     if fold == "merge":
-        _refuse_tied(model, targets)
+        layers = {target.name: target.layer for target in targets}
+        refuse_tied(model, layers, "leave it out of target_modules or use fold='stack'")
     return targets
 
 
@@ -242,20 +215,8 @@ def _add_past(base: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     return (output + past).to(output.dtype)
 
 
-def _refuse_tied(model: nn.Module, targets: list[Target]) -> None:
-    owners: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        owners.setdefault(id(parameter), []).append(name)
-    for target in targets:
-        names = owners[id(target.layer.get_base_layer().weight)]
-        if len(names) > 1:
-            raise ColaError(
-                f"The target {target.name} shares its weight with another module ({' and '.join(names)}), which "
-                "a merge would change too; leave it out of target_modules or use fold='stack'."
-            )
-
-
-def _is_plain(weight: Tensor) -> bool:
+def is_plain(weight: Tensor) -> bool:
+    """Whether a weight is an ordinary floating-point tensor, neither quantised nor sharded."""
     return weight.dtype in _MERGEABLE and type(weight.data) is Tensor
 
 
@@ -270,7 +231,7 @@ def _reshape(parameter: nn.Parameter, shape: Sequence[int]) -> None:
 
 
 @contextmanager
-def _full_precision(device_type: str) -> Iterator[None]:
+def full_precision(device_type: str) -> Iterator[None]:
     """No TF32 or autocast products, which many training scripts switch on."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

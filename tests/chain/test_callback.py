@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from colarepro.chain import ChainCallback, Schedule
 from colarepro.errors import ColaError
@@ -26,10 +26,8 @@ class Tokens(Dataset):
         return {"input_ids": self.rows[index], "labels": self.rows[index]}
 
 
-def trainer(
-    folder: Path, schedule: Schedule, lora: dict | None = None, **arguments: Any
-) -> tuple[Trainer, ChainCallback]:
-    """Three epochs of six steps, checkpoints every three steps."""
+def trainer(folder: Path, schedule: Schedule, model: Any = None, **arguments: Any) -> tuple[Trainer, ChainCallback]:
+    """Three epochs of six steps, checkpoints every three steps; plain LoRA with dropout unless a model is given."""
     settings: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": 4,
@@ -46,9 +44,8 @@ def trainer(
         "seed": 1,
     }
     callback = ChainCallback(schedule, seed=5)
-    lora = {"lora_dropout": 0.1} if lora is None else lora
     return Trainer(
-        model=peft_model(**lora),
+        model=peft_model(lora_dropout=0.1) if model is None else model,
         args=TrainingArguments(**(settings | arguments)),
         train_dataset=Tokens(),
         eval_dataset=Tokens(1),
@@ -114,36 +111,44 @@ def test_a_chain_of_one_link_is_plain_lora(tmp_path: Path) -> None:
     assert_equal(weights(run), weights(plain))
 
 
-@pytest.mark.parametrize("schedule", [Schedule(knot_steps=(7,)), Schedule(knot_steps=(7,), ranks=(4, 2))])
-def test_the_best_model_restores_past_links_too(schedule: Schedule, tmp_path: Path) -> None:
-    """The loss falls, so the checkpoint with the highest one is the first, before the knot."""
-    seen: dict[int, torch.Tensor] = {}
-    run, callback = trainer(
-        tmp_path,
-        schedule,
-        load_best_model_at_end=True,
-        eval_strategy="steps",
-        eval_steps=3,
-        metric_for_best_model="eval_loss",
-        greater_is_better=True,
-    )
+BEST: dict[str, Any] = {
+    "load_best_model_at_end": True,
+    "eval_strategy": "steps",
+    "eval_steps": 3,
+    "metric_for_best_model": "eval_steps_left",  # the best model is the first, before the knot
+    "greater_is_better": True,
+}
 
-    class Watch(ChainCallback):
-        def on_init_end(self, *_: Any, **__: Any) -> None: ...
-        def on_train_begin(self, *_: Any, **__: Any) -> None: ...
-        def on_step_end(self, *_: Any, **__: Any) -> None: ...
-        def on_train_end(self, *_: Any, **__: Any) -> None: ...
-        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            seen[state.global_step] = logits(kwargs["model"])
 
-    run.add_callback(Watch(Schedule(length=1)))
+class Watch(TrainerCallback):
+    """Logits at every checkpoint."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, torch.Tensor] = {}
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, *, metrics: dict[str, float], **_: Any) -> None:
+        metrics["eval_steps_left"] = state.max_steps - state.global_step
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.seen[state.global_step] = logits(kwargs["model"])
+
+
+def assert_best_is_restored(run: Trainer, callback: ChainCallback) -> None:
+    """Train with a knot at step 7; the model then is the best one, whose link is the first."""
+    watch = Watch()
+    run.add_callback(watch)
     run.train()
     best = int(str(run.state.best_model_checkpoint).rsplit("-", 1)[1])
-    assert best < 7 < max(seen)
-    assert not torch.equal(seen[best], seen[max(seen)])
-    assert torch.equal(logits(run.model), seen[best])
+    assert best < 7 < max(watch.seen)
+    assert not torch.equal(watch.seen[best], watch.seen[max(watch.seen)])
+    assert torch.equal(logits(run.model), watch.seen[best])
     assert callback.chain is not None
     assert callback.chain.link == 0
+
+
+@pytest.mark.parametrize("schedule", [Schedule(knot_steps=(7,)), Schedule(knot_steps=(7,), ranks=(4, 2))])
+def test_the_best_model_restores_past_links_too(schedule: Schedule, tmp_path: Path) -> None:
+    assert_best_is_restored(*trainer(tmp_path, schedule, **BEST))
 
 
 def test_resume_refuses_a_merged_base(tmp_path: Path) -> None:

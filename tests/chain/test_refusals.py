@@ -72,24 +72,18 @@ def test_a_tied_target() -> None:
 
 
 def test_targets_that_match_nothing() -> None:
-    with pytest.raises(ColaError, match="'other' matches no LoRA layer"):
+    with pytest.raises(ColaError, match="'other' matches no layer"):
         Chain(peft_model(), Schedule(length=2), total_steps=4, adapter="other")
 
 
-def test_a_layer_that_is_not_linear() -> None:
-    wrapped = get_peft_model(base_model(), LoraConfig(r=2, target_modules=["embed_tokens"]))
-    with pytest.raises(ColaError, match="adapts a Embedding, but a chain needs linear layers"):
-        Chain(wrapped, Schedule(length=2), total_steps=4)
-
-
-def test_a_variant_that_is_no_product() -> None:
-    with pytest.raises(ColaError, match="DoRA"):
-        Chain(peft_model(use_dora=True), Schedule(length=2), total_steps=4)
-
-
-def test_an_initialization_that_changes_the_base() -> None:
-    with pytest.raises(ColaError, match="'pissa'; a link must start from zero"):
-        Chain(peft_model(init_lora_weights="pissa"), Schedule(length=2), total_steps=4)
+@pytest.mark.parametrize(
+    "lora",
+    [{"use_dora": True}, {"init_lora_weights": "pissa"}, {"target_modules": ["embed_tokens"]}],
+    ids=["variant", "changed base", "embedding"],
+)
+def test_stacking_what_is_no_product(lora: dict) -> None:
+    with pytest.raises(ColaError, match="fold='stack' keeps past links as two factors"):
+        Chain(peft_model(**lora), Schedule(length=2, fold="stack"), total_steps=4)
 
 
 def test_an_optimizer_of_another_model() -> None:
