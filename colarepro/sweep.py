@@ -54,6 +54,8 @@ class Arguments:
     """cpu, cuda, cuda:1; auto takes every GPU, or the CPU."""
     jobs: int = 0
     """Processes at once, dealt over the devices; 0 is one a device."""
+    fleet: int | None = None
+    """Runs that share one base at once; by default as many as fill a GPU, and one on a CPU."""
     retry_failed: bool = False
     """Perform failed runs again."""
     keep: bool = False
@@ -68,13 +70,14 @@ def main() -> None:
     logging.disable_progress_bar()
     sweep = arguments.selection.load()
     places = devices(arguments.device)
-    if arguments.jobs < 0:
-        raise ColaError(f"jobs is {arguments.jobs}; expected 0 or more.")
+    if arguments.jobs < 0 or (arguments.fleet or 1) < 1:
+        raise ColaError(f"jobs is {arguments.jobs} and fleet {arguments.fleet}; expected 0, and 1, or more.")
     records = run_all(
         sweep.configs,
         Store(arguments.output),
         places,
         jobs=arguments.jobs or len(places),
+        fleet=arguments.fleet,
         retry_failed=arguments.retry_failed,
         keep=arguments.keep,
         report_to=arguments.report_to,

@@ -45,6 +45,8 @@ class Adapter:
             with warnings.catch_warnings():
                 # PEFT 0.21 asks transformers 5.23 for an attribute by its old name.
                 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+                # That GPT-2's Conv1D keeps its weight the other way round PEFT sees, and minds, by itself.
+                warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
                 return get_peft_model(model, kind(**settings))
         except NoMatchingPeftModuleError as error:
             raise ColaError(f"No layer of {type(model).__name__} is named {' or '.join(self.targets)}.") from error

@@ -51,6 +51,41 @@ def fetch(name: str) -> Path:
     return OFFLINE[name]()
 
 
+def source_of(name: str) -> str:
+    """The folder or hub id that a model's files are read from; raises `ColaError` if the name can be neither."""
+    if name in OFFLINE:
+        return str(fetch(name))
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise ColaError(f"Folder {name} has no config.json; expected a whole model, and not an adapter alone.")
+        return name
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return name
+    raise ColaError(f"Unknown model {name!r}; give {', '.join(OFFLINE)}, a local folder, or a hub id.")
+
+
+def load_tokenizer(name: str) -> Any:
+    """A model's tokenizer, with a token for padding; raises `ColaError` if it has none."""
+    from transformers import AutoTokenizer
+
+    with _explained(f"The tokenizer of model {name}"):
+        tokenizer = AutoTokenizer.from_pretrained(source_of(name), trust_remote_code=False)
+    # For some families transformers makes an empty tokenizer where the files are absent.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ColaError(f"Model {name} has no tokenizer with it; save one there with tokenizer.save_pretrained.")
+    if tokenizer.pad_token_id is None:  # Llama has none; what pads is masked, so any token serves
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_shape(name: str) -> Any:
+    """A model's configuration without its weights; raises `ColaError` if it cannot be read."""
+    from transformers import AutoConfig
+
+    with _explained(f"The configuration of model {name}"):
+        return AutoConfig.from_pretrained(source_of(name), trust_remote_code=False)
+
+
 def load(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> LoadedModel:
     """Load ``smollm2-135m``, ``tiny``, a local folder, or a hub id such as ``facebook/opt-1.3b``.
 
@@ -63,17 +98,8 @@ def load(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> 
     the safer way: it takes the weights from an open pull request on the hub, which the model's owner has not accepted,
     or asks a service to open one.
     """
-    if name in OFFLINE:
-        source = str(fetch(name))
-    elif Path(name).is_dir():
-        if not (Path(name) / "config.json").is_file():
-            raise ColaError(f"Folder {name} has no config.json; expected a whole model, and not an adapter alone.")
-        source = name
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        source = name
-    else:
-        raise ColaError(f"Unknown model {name!r}; give {', '.join(OFFLINE)}, a local folder, or a hub id.")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    source = source_of(name)
+    from transformers import AutoModelForCausalLM
 
     # Over a .bin file transformers would otherwise have a thread ask that service in the background.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -81,15 +107,9 @@ def load(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> 
         model, info = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, trust_remote_code=False, output_loading_info=True
         )
-    with _explained(f"The tokenizer of model {name}"):
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     if missing := sorted(info["missing_keys"]):
         raise ColaError(f"Model {name} lacks {len(missing)} of its weights, {missing[0]} for one.")
-    # For some families transformers makes an empty tokenizer where the files are absent.
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise ColaError(f"Model {name} has no tokenizer with it; save one there with tokenizer.save_pretrained.")
-    if tokenizer.pad_token_id is None:  # Llama has none; what pads is masked, so any token serves
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = load_tokenizer(name)
     return LoadedModel(model.to(device).eval(), tokenizer, name, weights_digest(model))
 
 

@@ -1,6 +1,7 @@
 """Everything that a fine-tuning run is asked."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,8 @@ class RunConfig:
         asked["task"] = Path(self.task).stem
         for name in OPTIONAL.difference(method(self.method).reads):
             del asked[name]
-        return asked
+        plain: dict[str, Any] = json.loads(json.dumps(asked))  # lists for tuples, as a record has them
+        return plain
 
 
 class _Checked(BaseModel, extra="forbid"):

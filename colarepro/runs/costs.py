@@ -40,6 +40,13 @@ class Fed:
         key = str(trained)  # as JSON has it
         self.positions_by_trained[key] = self.positions_by_trained.get(key, 0) + rows * length
 
+    def add_packed(self, lengths: np.ndarray, longest: int, trained: int) -> None:
+        """Count prompts of these lengths, end to end; attention alone spreads them out, to ``longest``."""
+        tokens = int(lengths.sum())
+        self.add(1, tokens, tokens, trained)
+        self.rows += len(lengths) - 1
+        self.squares += len(lengths) * longest**2 - tokens**2
+
     @property
     def padding_share(self) -> float:
         """Share of the positions that held no token."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from colarepro.methods import method
-from colarepro.models.load import source_of, tokenizer_of
+from colarepro.models.load import load_shape, load_tokenizer
 from colarepro.runs.config import RunConfig
 from colarepro.runs.costs import (
     Fed,
@@ -45,14 +45,17 @@ def estimate(config: RunConfig) -> Estimate:
     task = load_task(config.task)
     counts = config.train_examples, config.dev_examples, config.test_examples
     splits: Splits = draw(task, config.data_dir, config.data_seed, config.protocol, *counts)
-    tokenizer = tokenizer_of(config.model)
+    tokenizer = load_tokenizer(config.model)
     encoded = [encode(task, part, tokenizer, config.max_length) for part in (splits.train, splits.dev, splits.test)]
     # Verbalizers of several tokens are fed with the prompt, a row each.
     rows = 1 if encoded[0].single_token else len(encoded[0].candidates)
     longest_candidate = 0 if rows == 1 else max(map(len, encoded[0].candidates))
     train, dev, test = ([len(prompt) + longest_candidate for prompt in part.prompts] for part in encoded)
 
-    model, trains = _on_meta(config), method(config.method).prepare is not None
+    model, prepare = on_meta(config), method(config.method).prepare
+    trains = prepare is not None
+    if prepare is not None:
+        model = prepare(model, config.adapter, config.chain, config.seed).model
     trained = trained_in_products(product_weights(model))
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     steps = (config.max_steps or steps_per_epoch * config.epochs) if trains else 0
@@ -74,12 +77,10 @@ def estimate(config: RunConfig) -> Estimate:
     return Estimate(flops, max(waiting, flops / FLOPS_PER_SECOND), size)
 
 
-def _on_meta(config: RunConfig) -> Any:
+def on_meta(config: RunConfig) -> Any:
+    """The run's model without weights, before its method prepares it."""
     with torch.device("meta"):
-        shape = AutoConfig.from_pretrained(source_of(config.model), trust_remote_code=False)
-        model = AutoModelForCausalLM.from_config(shape, dtype=getattr(torch, config.dtype))
-    prepare = method(config.method).prepare
-    return model if prepare is None else prepare(model, config.adapter, config.chain, config.seed).model
+        return AutoModelForCausalLM.from_config(load_shape(config.model), dtype=getattr(torch, config.dtype))
 
 
 def _feed(fed: Fed, lengths: Sequence[int] | np.ndarray, batch_size: int, rows: int, trained: int = 0) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from transformers import EvalPrediction, PrinterCallback, TrainingArguments, set_seed
 
+from colarepro.chain.first import draw_first_link
 from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.methods.prepared import Prepared
@@ -103,6 +104,7 @@ def _prepare(material: Material) -> Prepared:
     prepare = method(config.method).prepare
     assert prepare is not None
     prepared = prepare(material.loaded.model, config.adapter, config.chain, config.seed)
+    draw_first_link(prepared.model, config.seed)
     if prepared.chain is not None:
         steps_per_epoch = math.ceil(len(material.splits.train) / config.batch_size)
         prepared.chain.schedule.resolve(config.max_steps or steps_per_epoch * config.epochs, steps_per_epoch)
@@ -152,7 +154,8 @@ def _best(trainer: CandidateTrainer) -> dict[str, float]:
 
 def _curves(trainer: CandidateTrainer, prepared: Prepared) -> dict[str, list[float]]:
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
-    evaluations = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
+    # A diverged run is evaluated once more before it stops.
+    evaluations = [entry for entry in trainer.state.log_history if math.isfinite(entry.get("eval_loss", math.nan))]
     chain = prepared.chain.chain if prepared.chain is not None else None
     return {
         "step": [entry["step"] for entry in steps],

@@ -45,8 +45,9 @@ class Material:
         )
 
 
-def gather(config: RunConfig, device: str) -> Material:
-    """Check a configuration, draw its examples and load its model; raises `ColaError` for what cannot be."""
+def gather(config: RunConfig, device: str, loaded: LoadedModel | None = None) -> Material:
+    """Check a configuration, draw its examples and load its model unless it is given; raises `ColaError` for what
+    cannot be."""
     started = time.perf_counter()
     if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
         raise ColaError(f"The learning rate is {config.learning_rate}; expected a positive number.")
@@ -61,5 +62,5 @@ def gather(config: RunConfig, device: str) -> Material:
     task = load_task(config.task)
     counts = config.train_examples, config.dev_examples, config.test_examples
     splits = draw(task, config.data_dir, config.data_seed, config.protocol, *counts)
-    loaded = load(config.model, getattr(torch, config.dtype), device)
+    loaded = loaded or load(config.model, getattr(torch, config.dtype), device)
     return Material(config, device, task, splits, loaded, time.perf_counter() - started)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers.utils import logging
 
 from colarepro.errors import ColaError
+from colarepro.fleet.group import grouped
+from colarepro.fleet.size import fleet_size
+from colarepro.fleet.stored import sail_stored
 from colarepro.results import Record, Store
 from colarepro.runs.config import RunConfig
 from colarepro.runs.stored import BusyError, failed, run_stored
@@ -23,6 +27,7 @@ def run_all(
     devices: Sequence[str] = ("cpu",),
     *,
     jobs: int = 1,
+    fleet: int | None = None,
     retry_failed: bool = False,
     keep: bool = False,
     report_to: str = "none",
@@ -30,17 +35,21 @@ def run_all(
 ) -> list[Record]:
     """Perform what ``store`` lacks, and return the records there are, in the order of ``configs``.
 
-    ``jobs`` processes work at once, dealt over ``devices``; each CPU process gets one thread. A run that fails leaves
-    a record with its reason and stops nothing; ``retry_failed`` performs such runs again. Runs that another process
-    is on are left to it. Raises `ColaError` if a worker is killed, or if the store cannot be written to.
+    ``jobs`` processes work at once, dealt over ``devices``; each CPU process gets one thread. ``fleet`` is how many
+    runs share one base where they can (`colarepro.fleet`): 1 is each alone, None as many as fill a GPU, and each
+    alone on a CPU; runs that are kept or reported sail alone. A run that fails leaves a record with its reason and
+    stops nothing; ``retry_failed`` performs such runs again. Runs that another process is on are left to it. Raises
+    `ColaError` if a worker is killed, or if the store cannot be written to.
     """
     missing = [config for config in configs if _is_missing(store, config, retry_failed)]
+    alone = keep or report_to != "none" or fleet == 1 or (fleet is None and devices[0] == "cpu")
+    units = [[config] for config in missing] if alone else _units(missing, fleet, devices[0])
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True)) as bars:
         bar = bars.add_task(description, total=len(configs), completed=len(configs) - len(missing))
         work = _in_turn if jobs == 1 else _side_by_side
-        for _ in work(missing, store.folder, devices, jobs, keep, report_to):
-            bars.advance(bar)
+        for done in work(units, store.folder, devices, jobs, keep, report_to):
+            bars.advance(bar, done)
     found = (store.get("llm", config.question()) for config in configs)
     return [record for record in found if record is not None]
 
@@ -50,23 +59,33 @@ def _is_missing(store: Store, config: RunConfig, retry_failed: bool) -> bool:
     return record is None or (retry_failed and record.status == "failed")
 
 
+def _units(configs: Sequence[RunConfig], fleet: int | None, device: str) -> list[list[RunConfig]]:
+    """Fleets, and runs alone as fleets of one."""
+    fleets, alone = grouped(configs)
+    units = [[config] for config in alone]
+    for runs in fleets:
+        count = -(-len(runs) // (fleet or fleet_size(runs[0], device)))
+        units += [runs[number::count] for number in range(count)]
+    return units
+
+
 def _in_turn(
-    configs: Sequence[RunConfig], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
-) -> Iterator[None]:
-    for config in configs:
-        yield _attempt(config, folder, devices[0], keep, report_to)
+    units: Sequence[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
+) -> Iterator[int]:
+    for configs in units:
+        yield _attempt(configs, folder, devices[0], keep, report_to)
 
 
 def _side_by_side(
-    configs: Sequence[RunConfig], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
-) -> Iterator[None]:
+    units: Sequence[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
+) -> Iterator[int]:
     # A forked process would inherit torch's thread pools in an unknown state.
     context = multiprocessing.get_context("spawn")
     places = context.SimpleQueue()
     for number in range(jobs):
         places.put(devices[number % len(devices)])
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker, initargs=(places,)) as pool:
-        futures = [pool.submit(_attempt, config, folder, None, keep, report_to) for config in configs]
+        futures = [pool.submit(_attempt, configs, folder, None, keep, report_to) for configs in units]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -94,11 +113,20 @@ def _prepare_worker(places: "multiprocessing.SimpleQueue[str]") -> None:
     logging.disable_progress_bar()
 
 
-def _attempt(config: RunConfig, folder: Path, device: str | None, keep: bool, report_to: str) -> None:
+def _attempt(configs: list[RunConfig], folder: Path, device: str | None, keep: bool, report_to: str) -> int:
+    """Perform runs, together if they are several; returns how many there were."""
     device, store = device or _device, Store(folder)
-    try:
-        run_stored(config, store, device, keep=keep, report_to=report_to)
-    except BusyError:
-        return
-    except Exception as error:  # whatever it is, it is this run's and must not stop the others
-        store.put(failed(config, error, device))
+    left = configs
+    if len(configs) > 1:
+        try:
+            left = sail_stored(configs, store, device)
+        except Exception as error:  # whatever keeps them from sailing together, alone each says for itself
+            print(f"a fleet of {len(configs)} runs goes on singly: {type(error).__name__}: {error}", file=sys.stderr)
+    for config in left:
+        try:
+            run_stored(config, store, device, keep=keep, retry_failed=len(configs) == 1, report_to=report_to)
+        except BusyError:
+            continue
+        except Exception as error:  # it is this run's and must not stop the others
+            store.put(failed(config, error, device))
+    return len(configs)

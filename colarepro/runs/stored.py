@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -30,7 +29,7 @@ def run_stored(
     """
     path = store.path("llm", config.question())
     kept = store.model(path.stem)
-    with _alone(store, path):
+    with claim(store, path.stem):
         record = store.get("llm", config.question())
         again = record is None or (record.status == "failed" and retry_failed)
         if record is not None and not again and (kept.exists() or not keep or record.status != "done"):
@@ -57,14 +56,15 @@ def failed(config: RunConfig, error: Exception, device: str) -> Record:
 
 
 @contextmanager
-def _alone(store: Store, path: Path) -> Iterator[None]:
-    lock = store.unfinished(path.stem).with_suffix(".lock")
+def claim(store: Store, identity: str) -> Iterator[None]:
+    """Within the block this process alone is on a run; raises `BusyError` if another one is."""
+    lock = store.unfinished(identity).with_suffix(".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock, timeout=0)
         held.acquire()
     except Timeout:
-        raise BusyError(f"Another process is on the run {path.stem} in {store.folder}.") from None
+        raise BusyError(f"Another process is on the run {identity} in {store.folder}.") from None
     except OSError as error:
         raise ColaError(f"The folder {store.folder} cannot be written to: {error.strerror}.") from error
     try:

@@ -50,16 +50,16 @@ def load_sweep(name_or_path: str, changes: Mapping[str, Any] | None = None) -> S
     if not isinstance(base, dict) or not isinstance(axes, dict):
         raise ColaError(f"{path}: base and axes must be mappings.")
     for name, value in (changes or {}).items():
-        values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        axis = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
         base = {key: kept for key, kept in base.items() if key != name}
-        axes = axes | {name: values}
+        axes = axes | {name: axis}
     steps = [_alternatives(name, values, path) for name, values in axes.items()]
     distinct: dict[str, RunConfig] = {}
     for chosen in itertools.product(*steps):
-        values = dict(base)
+        fields = dict(base)
         for part in chosen:
-            values |= part
-        config = config_from(values, str(path))
+            fields |= part
+        config = config_from(fields, str(path))
         distinct.setdefault(identity_of("llm", config.question()), config)
     return Sweep(path.stem, content.get("description", ""), tuple(distinct.values()))
 

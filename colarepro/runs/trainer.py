@@ -2,21 +2,41 @@
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.utils.data import Sampler
 from transformers import ProgressCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from colarepro.models.candidates import candidate_batch, candidate_scores
 from colarepro.runs.costs import Fed, product_weights, trained_in_products
+from colarepro.runs.order import order
 from colarepro.tasks import Encoded
 
 
 def rows(encoded: Encoded) -> list[dict[str, Any]]:
     """Examples as a Trainer's data set."""
     return [{"prompt": prompt, "label": label} for prompt, label in zip(encoded.prompts, encoded.labels, strict=True)]
+
+
+class SeededOrder(Sampler[int]):
+    """The order of `colarepro.runs.order`, epoch by epoch: a run on its own and one in a fleet see the same batches."""
+
+    def __init__(self, seed: int, examples: int) -> None:
+        self._seed, self._examples, self._epoch = seed, examples, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The Trainer says which epoch begins, also when it resumes."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._examples
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(order(self._seed, self._epoch, self._examples).tolist())
 
 
 class CandidateTrainer(Trainer):
@@ -43,7 +63,7 @@ class CandidateTrainer(Trainer):
         batch = {key: value for key, value in inputs.items() if key != "labels"}
         if model.training:
             mask = batch["attention_mask"]
-            self.fed.add(*mask.shape, int(mask.sum()), trained_in_products(self._weights))
+            self.fed.add(mask.shape[0], mask.shape[1], int(mask.sum()), trained_in_products(self._weights))
         scores = candidate_scores(model, batch, self.candidates)
         loss = cross_entropy(scores, inputs["labels"])
         return (loss, scores) if return_outputs else loss
@@ -55,6 +75,9 @@ class CandidateTrainer(Trainer):
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, scores = self.compute_loss(model, inputs, return_outputs=True)
         return loss, scores, inputs["labels"]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SeededOrder:
+        return SeededOrder(self.args.seed, len(self.train_dataset))
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         started = time.perf_counter()

@@ -20,11 +20,8 @@ def origin(task: Task, data_dir: Path | str | None = None) -> str:
     parts = dataclasses.asdict(task)
     home, hub = parts.pop("home"), parts.pop("hub")
     folder = Path(data_dir) if data_dir is not None else home if hub is None else None
-    if folder is None:
-        data = hub
-    else:
-        data = [_digest(folder / task.folder / name, task.name) for name in task.files.values()]
-    return hashlib.sha256(json.dumps([parts, data], sort_keys=True).encode()).hexdigest()[:16]
+    files = [] if folder is None else [_digest(folder / task.folder / name, task.name) for name in task.files.values()]
+    return hashlib.sha256(json.dumps([parts, files or hub], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _digest(path: Path, task: str) -> str:

@@ -146,7 +146,7 @@ class DigitsSpec:
 @functools.cache
 def _images() -> tuple[Tensor, Tensor]:
     """All images (1797, 65) and their digits: pixels from 0 to 1 less their means over the digits 0-4, then a 1."""
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped] # a second to import, so only here
+    from sklearn.datasets import load_digits  # a second to import, so only here
 
     data = load_digits()
     pixels, labels = torch.from_numpy(data.data) / 16, torch.from_numpy(data.target)

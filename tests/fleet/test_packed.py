@@ -1,0 +1,48 @@
+"""Packing: the same logits as one prompt at a time, for every family whose attention can be packed."""
+
+import numpy as np
+import pytest
+import torch
+
+from colarepro.errors import ColaError
+from colarepro.fleet.attention import NAME, packed_batch
+from colarepro.fleet.packed import Pool
+from tests.chain.models import base_model
+
+PROMPTS = [[2, 7, 9, 4], [2, 5], [2, 8, 30, 11, 6, 3, 3], [2]]
+
+
+def test_a_batch_is_laid_out_end_to_end() -> None:
+    packed = Pool(PROMPTS, "cpu").pick(np.array([1, 2, 0]), np.array([3, 0, 3]))
+    assert packed.ids.tolist() == [[2, 5, 2, 8, 30, 11, 6, 3, 3, 2, 7, 9, 4]]
+    assert packed.positions.tolist() == [[0, 1, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3]]
+    assert packed.last.tolist() == [1, 8, 12]
+    assert packed.owners.tolist() == [3] * 2 + [0] * 7 + [3] * 4
+    assert (packed.prompts, packed.longest) == (3, 7)
+    assert packed.slots.tolist() == [0, 1, *range(7, 14), 14, 15, 16, 17]
+
+
+@pytest.mark.parametrize("family", ["opt", "llama", "gpt2"])
+def test_logits_and_gradients_are_those_of_one_prompt_at_a_time(family: str) -> None:
+    model = base_model(family).eval()
+    parameters = list(model.parameters())
+    alone = torch.cat([model(input_ids=torch.tensor([prompt])).logits[:, -1] for prompt in PROMPTS])
+    expected = torch.autograd.grad(alone.square().sum(), parameters)
+    packed = Pool(PROMPTS, "cpu").pick(np.arange(4), np.zeros(4, dtype=int))
+    model.set_attn_implementation(NAME)
+    with packed_batch(packed):
+        inputs = {"input_ids": packed.ids, "position_ids": packed.positions, "logits_to_keep": packed.last}
+        together = model(**inputs, use_cache=False).logits[0]
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+    for found, wanted in zip(torch.autograd.grad(together.square().sum(), parameters), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_that_cannot_be_packed_is_refused() -> None:
+    model = base_model("llama").train()
+    for layer in model.model.layers:
+        layer.self_attn.attention_dropout = 0.1
+    model.set_attn_implementation(NAME)
+    packed = Pool(PROMPTS, "cpu").pick(np.arange(4), np.zeros(4, dtype=int))
+    with packed_batch(packed), pytest.raises(ColaError, match="dropout, a cap or a window"):
+        model(input_ids=packed.ids, position_ids=packed.positions)
