@@ -7,6 +7,7 @@ random, whose speed is that of the real ones.
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import statistics
@@ -185,7 +186,7 @@ def main() -> None:
                 for size in arguments.fleet:
                     for links in arguments.chain:
                         label = f"(d) fleet of {size}, {'LoRA' if links == 1 else f'COLA {links}'}"
-                        contenders[label] = (lambda each, s=size, k=links: _fleet(each, s, k), size)
+                        contenders[label] = functools.partial(_fleet, size=size, links=links), size
                 rows += _measure(setting, contenders, ceiling)
                 _show(rows, ceiling, device)
     if arguments.output is not None:

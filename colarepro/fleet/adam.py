@@ -24,8 +24,8 @@ class Adam:
         self._roots = second.sqrt().T.to(device, torch.float32)
 
     @torch.no_grad()
-    def step(self, adapters: Adapters, number: int) -> None:
-        """Clip each run's gradient and update; ``number`` counts steps from 0."""
+    def step(self, adapters: Adapters, number: torch.Tensor) -> None:
+        """Clip each run's gradient and update; ``number`` counts steps from 0, int64 (1,)."""
         runs = len(adapters.arms)
         gradients, first, second = adapters.gradients, adapters.first, adapters.second
         norms = gradients.view(runs, -1).norm(dim=1)
@@ -33,11 +33,13 @@ class Adam:
         first.lerp_(gradients, 1 - BETAS[0])
         second.mul_(BETAS[1]).addcmul_(gradients, gradients, value=1 - BETAS[1])
 
-        def by_run(values: torch.Tensor) -> torch.Tensor:
-            return values.repeat_interleave(adapters.rows_each).unsqueeze(1)
+        def by_run(table: torch.Tensor) -> torch.Tensor:
+            """The step's row of a table, a value a row of the adapters."""
+            values = table.index_select(0, number).view(runs, 1, 1)
+            return values.expand(runs, adapters.rows_each, 1).reshape(-1, 1)
 
-        denominators = (second.sqrt() / by_run(self._roots[number])).add_(EPSILON)
-        adapters.values.sub_(first * by_run(self._steps[number]) / denominators)
+        denominators = (second.sqrt() / by_run(self._roots)).add_(EPSILON)
+        adapters.values.sub_(first * by_run(self._steps) / denominators)
         adapters.round()
 
 

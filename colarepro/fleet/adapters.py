@@ -37,7 +37,8 @@ class Adapters:
         self.trained = torch.zeros(rows, columns, dtype=torch.bool, device=device)
         """What the current links train."""
         self._links = [0] * len(arms)
-        self._scales = torch.zeros(len(arms), rows, device=device, dtype=dtype)
+        self._scales = torch.zeros(len(arms) + 1, rows, device=device, dtype=dtype)
+        """Of every run; what fills up a batch belongs to none."""
         # In a narrow dtype the layers compute with a rounded copy, as autocast would make one in every product.
         self._computed = self.values if dtype == torch.float32 else torch.zeros_like(self.values, dtype=dtype)
         self._computed_gradients = self.gradients if dtype == torch.float32 else torch.zeros_like(self._computed)
@@ -125,16 +126,16 @@ class Adapters:
         arm, rows, link = self.arms[run], self._active(run), self._links[run]
         # With the same A for every link, a later one takes the leading rows of the first one's draw.
         drawn = 0 if arm.schedule.initialization == "same" else link
+        parts = []
         with seeded(arm.config.seed, drawn):
-            column = 0
             for inputs, _ in self._shapes:
-                A = torch.empty(arm.ranks[drawn], inputs)
+                parts.append(torch.empty(arm.ranks[drawn], inputs))
                 if arm.config.adapter.initialization == "kaiming":
-                    nn.init.kaiming_uniform_(A, a=math.sqrt(5))
+                    nn.init.kaiming_uniform_(parts[-1], a=math.sqrt(5))
                 else:
-                    nn.init.normal_(A, std=1 / arm.ranks[drawn])
-                self.values[rows, column : column + inputs] = A[: arm.ranks[link]].to(self.values)
-                column += inputs
+                    nn.init.normal_(parts[-1], std=1 / arm.ranks[drawn])
+        A = torch.cat([part[: arm.ranks[link]] for part in parts], dim=1)
+        self.values[rows, : self.columns_A] = A.to(self.values.device)
 
     def _active(self, run: int) -> slice:
         """Rows of a run's current link."""

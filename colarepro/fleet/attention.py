@@ -20,7 +20,8 @@ _current: Packed | None = None
 
 
 class _Spread(torch.autograd.Function):
-    """(tokens, ...) into (prompts x longest, ...); slots are distinct, so nothing is ever summed."""
+    """(tokens, ...) into (places, ...). Slots are distinct but for what fills up, which nobody reads, so nothing is
+    ever summed."""
 
     @staticmethod
     def forward(context: Any, packed: Tensor, slots: Tensor, places: int) -> Tensor:
@@ -64,10 +65,12 @@ def packed_attention(
     if dropout or options.get("softcap") is not None or options.get("sliding_window") is not None:
         raise ColaError("This model's attention has dropout, a cap or a window, with which runs cannot share a base.")
 
+    rows, longest = packed.shape.prompts + 1, packed.shape.longest  # the last row takes what fills up
+
     def spread(part: Tensor) -> Tensor:
         tokens = part[0].transpose(0, 1)  # (tokens, heads, width)
-        rectangle = _Spread.apply(tokens, packed.slots, packed.prompts * packed.longest)
-        return rectangle.view(packed.prompts, packed.longest, *tokens.shape[1:]).transpose(1, 2)
+        rectangle = _Spread.apply(tokens, packed.slots, rows * longest)
+        return rectangle.view(rows, longest, *tokens.shape[1:]).transpose(1, 2)
 
     out = scaled_dot_product_attention(
         spread(query),

@@ -21,7 +21,8 @@ from colarepro.fleet.adam import Adam
 from colarepro.fleet.adapters import Adapters
 from colarepro.fleet.arm import arm_of
 from colarepro.fleet.attention import NAME, packed_batch
-from colarepro.fleet.packed import Packed, Pool
+from colarepro.fleet.graphs import Steps
+from colarepro.fleet.packed import Packed, Pool, Shape
 from colarepro.models.candidates import label_rows
 from colarepro.models.load import load
 from colarepro.results import Record
@@ -33,6 +34,9 @@ from colarepro.tasks import Example, encode
 
 STATE = "fleet.safetensors"
 """A fleet's state in its folder."""
+
+FILL = 1024, 64
+"""On a GPU a step's tokens and its longest prompt are filled up to multiples of these."""
 
 JUDGED_TOKENS = 2**16
 """Of one evaluation batch."""
@@ -72,6 +76,11 @@ class Fleet:
         self.model.set_attn_implementation(NAME)
         self.adapters = Adapters(self.arms, self.model, device, self.dtype)
         self.adam = Adam(self.arms, device)
+        self.halves = Steps(self._losses, self._update, device)
+        # What is recorded must come again: few shapes on a GPU, exact ones elsewhere.
+        self.fill = FILL if device.startswith("cuda") else (1, 1)
+        # A mask that is ready spares transformers from looking for packed prompts in the positions.
+        self._no_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
         self.best = self.adapters.values.clone()
         self.courses = [Course() for _ in configs]
         self.seconds = {"prepare": time.perf_counter() - started, "train": 0.0, "dev": 0.0, "knots": 0.0, "test": 0.0}
@@ -82,6 +91,11 @@ class Fleet:
         ``folder`` keeps the state after every epoch: the same fleet that was killed goes on from there, and ends in
         the same records but for their seconds. The caller deletes it once the records are safe.
         """
+        with label_rows(self.model, self.verbalizers):
+            self._train(folder)
+            return self._records()
+
+    def _train(self, folder: Path | None) -> None:
         started = time.perf_counter()
         examples = len(self.train[0])
         per_epoch = math.ceil(examples / self.batch_size)
@@ -101,7 +115,6 @@ class Fleet:
                 if folder is not None:
                     self._save(folder, step + 1)
         self.seconds["train"] = time.perf_counter() - started
-        return self._records()
 
     @property
     def sailing(self) -> list[int]:
@@ -122,34 +135,27 @@ class Fleet:
         encoded = encode(self.materials[0].task, list(places), tokenizer, max_length)
         if not encoded.single_token:
             raise ColaError("The verbalizers are more than one token each; such runs sail alone.")
-        self.pool = Pool(encoded.prompts, self.device)
-        self.labels = torch.tensor(encoded.labels, device=self.device)
+        self.pool = Pool(encoded.prompts, encoded.labels, len(splits), self.device)
         self.verbalizers = [candidate[0] for candidate in encoded.candidates]
 
     def _step(self, step: int, batches: list[np.ndarray]) -> None:
         while sailing := self.sailing:
-            prompts = np.concatenate([batches[run] for run in sailing])
-            runs = np.concatenate([np.full(len(batches[run]), run) for run in sailing])
-            packed = self.pool.pick(prompts, runs)
-            each = cross_entropy(self._scores(packed), self._truth(prompts), reduction="none")
-            sums = each.new_zeros(len(batches)).index_add(0, torch.from_numpy(runs).to(self.device), each)
-            means = sums / torch.tensor([max(1, len(batch)) for batch in batches], device=self.device)
-            losses = means.tolist()
+            prompts, runs = _together(batches, sailing)
+            shape = self.pool.shape(prompts, *self.fill)
+            losses = self.halves.forward(self.pool.plan(prompts, runs, shape), shape, step)
             # A NaN would reach the others in the sums over all tokens, so its run is left out and the step begun again.
             done = [run for run in sailing if not math.isfinite(losses[run])] or sailing
             for run in done:
                 course, lengths = self.courses[run], self.pool.lengths[batches[run]]
                 course.losses.append(losses[run])
-                course.fed.add_packed(lengths, packed.longest, self.adapters.trained_now(run))
+                course.fed.add_packed(lengths, shape.longest, self.adapters.trained_now(run))
                 if not math.isfinite(losses[run]):
                     course.reason = f"The training loss was not finite at step {step + 1}."
             if done is sailing:
                 break
         else:
             return
-        means.sum().backward()
-        self.adapters.collect_gradients()
-        self.adam.step(self.adapters, step)
+        self.halves.backward()
         if due := [run for run in sailing if step + 1 in self.arms[run].plan.knots]:
             started = time.perf_counter()
             for run in due:
@@ -157,12 +163,25 @@ class Fleet:
             self.adapters.round()
             self.seconds["knots"] += time.perf_counter() - started
 
+    def _losses(self, plan: Tensor, shape: Shape) -> Tensor:
+        """Every run's mean loss over its prompts; zero for one that has none."""
+        packed = self.pool.packed(plan, shape)
+        each = cross_entropy(self._scores(packed), packed.labels, reduction="none")
+        zeros = each.new_zeros(len(self.courses))
+        counts = zeros.index_add(0, packed.runs, torch.ones_like(each))
+        return zeros.index_add(0, packed.runs, each) / counts.clamp(min=1)
+
+    def _update(self, losses: Tensor, number: Tensor) -> None:
+        losses.sum().backward()
+        self.adapters.collect_gradients()
+        self.adam.step(self.adapters, number)
+
     def _judge(self, step: int) -> None:
         """Dev loss and accuracy of every run; its best values so far are kept."""
         started = time.perf_counter()
         scores = self._scores_of(self.dev)
         for run in self.sailing:
-            course, truth = self.courses[run], self._truth(self.dev[run])
+            course, truth = self.courses[run], torch.from_numpy(self.pool.labels[self.dev[run]])
             loss = float(cross_entropy(scores[run], truth))
             if not course.dev_losses or loss < min(course.dev_losses):
                 self.best[self.adapters.rows(run)] = self.adapters.values[self.adapters.rows(run)]
@@ -173,37 +192,31 @@ class Fleet:
 
     @torch.no_grad()
     def _scores_of(self, parts: Sequence[np.ndarray]) -> dict[int, Tensor]:
-        """Scores of every sailing run's prompts, float32 (prompts, candidates) in their order."""
+        """Scores of every sailing run's prompts, float32 (prompts, candidates) in their order, on the host."""
         sailing = self.sailing
         if not sailing:
             return {}
-        prompts = np.concatenate([parts[run] for run in sailing])
-        runs = np.concatenate([np.full(len(parts[run]), run) for run in sailing])
-        scores = torch.empty(len(prompts), len(self.verbalizers), device=self.device)
+        prompts, runs = _together(parts, sailing)
         by_length = np.argsort(-self.pool.lengths[prompts], kind="stable")
+        found = []
         self.model.eval()
         for chosen in _chunks(by_length, self.pool.lengths[prompts]):
-            packed = self.pool.pick(prompts[chosen], runs[chosen])
-            scores[torch.from_numpy(chosen).to(self.device)] = self._scores(packed)
+            shape = self.pool.shape(prompts[chosen])
+            plan = torch.from_numpy(self.pool.plan(prompts[chosen], runs[chosen], shape)).to(self.device)
+            found.append(self._scores(self.pool.packed(plan, shape)))
         self.model.train()
+        scores = torch.empty(len(prompts), len(self.verbalizers))
+        scores[torch.from_numpy(by_length)] = torch.cat(found).cpu()
         ends = np.cumsum([len(parts[run]) for run in sailing])
         return dict(zip(sailing, scores.tensor_split(ends[:-1].tolist()), strict=True))
 
     def _scores(self, packed: Packed) -> Tensor:
         """Logits of the verbalizers after each prompt, float32 (prompts, candidates)."""
         self.adapters.select(packed.owners)
-        kind = self.device.partition(":")[0]
-        with (
-            packed_batch(packed),
-            label_rows(self.model, self.verbalizers),
-            torch.autocast(kind, self.dtype, enabled=self.dtype != torch.float32),
-        ):
+        with packed_batch(packed):
             inputs = {"input_ids": packed.ids, "position_ids": packed.positions, "logits_to_keep": packed.last}
-            logits: Tensor = self.model(**inputs, use_cache=False).logits
+            logits: Tensor = self.model(**inputs, attention_mask=self._no_mask, use_cache=False).logits
         return logits[0].float()
-
-    def _truth(self, prompts: np.ndarray) -> Tensor:
-        return self.labels[torch.from_numpy(prompts).to(self.device)]
 
     def _save(self, folder: Path, steps: int) -> None:
         """In one file, written aside: whole or absent."""
@@ -269,6 +282,14 @@ class Fleet:
                 "peak_bytes": peak_bytes(self.device),
             },
         )
+
+
+def _together(parts: Sequence[np.ndarray], runs: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """These runs' parts end to end, and whose each entry is."""
+    return (
+        np.concatenate([parts[run] for run in runs]),
+        np.concatenate([np.full(len(parts[run]), run) for run in runs]),
+    )
 
 
 def _chunks(places: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:

@@ -70,7 +70,7 @@ class LabelRows(nn.Module):
     def __init__(self, head: nn.Linear, tokens: Sequence[int]) -> None:
         super().__init__()
         self._head = (head,)  # in a tuple, lest it become a child and the weight appear twice
-        self._tokens = list(tokens)
+        self._tokens = torch.tensor(list(tokens), device=head.weight.device)
 
     def forward(self, hidden: Tensor) -> Tensor:
         (head,) = self._head

@@ -1,8 +1,10 @@
 """What a run works on: the drawn examples and the loaded model."""
 
+import functools
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from colarepro.errors import ColaError
 from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record, environment
 from colarepro.runs.config import RunConfig
-from colarepro.tasks import Splits, Task, digest, draw, load_task, scores
+from colarepro.tasks import Protocol, Splits, Task, digest, draw, load_task, origin, scores
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,19 @@ class Material:
         )
 
 
+def _splits(config: RunConfig, data: str) -> Splits:
+    """A draw; the last few are kept, since many runs of a sweep share theirs. ``data`` names the data's content."""
+    counts = config.train_examples, config.dev_examples, config.test_examples
+    return _drawn(data, config.task, config.data_dir, config.data_seed, config.protocol, counts)
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(
+    data: str, task: str, data_dir: Path | None, seed: int, protocol: Protocol, counts: tuple[int, int, int]
+) -> Splits:
+    return draw(load_task(task), data_dir, seed, protocol, *counts)
+
+
 def gather(config: RunConfig, device: str, loaded: LoadedModel | None = None) -> Material:
     """Check a configuration, draw its examples and load its model unless it is given; raises `ColaError` for what
     cannot be."""
@@ -60,7 +75,6 @@ def gather(config: RunConfig, device: str, loaded: LoadedModel | None = None) ->
             "skipped steps would move the knots."
         )
     task = load_task(config.task)
-    counts = config.train_examples, config.dev_examples, config.test_examples
-    splits = draw(task, config.data_dir, config.data_seed, config.protocol, *counts)
+    splits = _splits(config, origin(task, config.data_dir))
     loaded = loaded or load(config.model, getattr(torch, config.dtype), device)
     return Material(config, device, task, splits, loaded, time.perf_counter() - started)
