@@ -1,16 +1,18 @@
 # Everything runs inside .venv, which `make` creates; PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
 
 .PHONY: figures test lint clean
-figures: $(READY)
+figures: $(RUNTIME)
 	$(BIN)/python -m colarepro.figures all
 
-test: $(READY)
+test: $(DEV)
 	$(BIN)/python -m pytest -q -n auto
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -18,7 +20,11 @@ lint: $(READY)
 clean:
 	rm -rf .venv
 
-$(READY): pyproject.toml constraints.txt
+$(RUNTIME): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	$(INSTALL) .
+	touch $@
+
+$(DEV): $(RUNTIME)
+	$(INSTALL) '.[dev]'
+	touch $@
