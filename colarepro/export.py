@@ -21,6 +21,8 @@ class Arguments:
     """Where to write it; it must not exist yet."""
     to: Literal["adapter", "merged"] = "adapter"
     """An adapter that PEFT loads over the base model, a chain's links joined; or the base with the update merged."""
+    model: str | None = None
+    """The run's base model, if it was a folder, of which the record knows the name alone."""
     output: Path = Path("runs/llm")
     """Folder of records."""
 
@@ -29,7 +31,7 @@ def main() -> None:
     arguments = tyro.cli(Arguments)
     store = Store(arguments.output)
     record = store.find(arguments.run)
-    print(export_kept(record, store, arguments.to, arguments.folder))
+    print(export_kept(record, store, arguments.to, arguments.folder, arguments.model))
 
 
 if __name__ == "__main__":

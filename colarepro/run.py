@@ -1,7 +1,7 @@
 """One run: ``colarepro run --task rte --method cola --data-dir FOLDER``."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +54,12 @@ def _parsed() -> Arguments:
     file = finder.parse_known_args()[0].config
     if file is None:
         return tyro.cli(Arguments)
-    return tyro.cli(Arguments, default=Arguments(run=config_from(read_yaml(file), str(file)), config=file))
+    values = read_yaml(file)
+    if isinstance(values, dict) and "task" not in values:  # the one field without a default; it may be an option
+        run = replace(config_from(values | {"task": ""}, str(file)), task=tyro.MISSING)
+    else:
+        run = config_from(values, str(file))
+    return tyro.cli(Arguments, default=Arguments(run=run, config=file))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def main() -> None:
 def show(record: Record, store: Store) -> None:
     """Print what a reader of one run wants to know."""
     config = record.config
-    title = f"{config['method']} on {config['task']} with {config['model']}: {record.status}"
+    what = f"{config['method']} on {config['task']} with {config['model']}" if record.kind == "llm" else record.kind
+    title = f"{what}: {record.status}"
     path = store.path(record.kind, record.config)
     table = Table("", "", title=title, caption=record.reason or str(path), show_header=False, min_width=60)
     for name, value in (record.scores | record.costs).items():

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console, Group
 from rich.table import Table
 
-from colarepro.errors import exit_cleanly
+from colarepro.errors import ColaError, exit_cleanly
 from colarepro.results import Record, Store
 
 
@@ -23,18 +23,20 @@ class Arguments:
 
 def main() -> None:
     arguments = tyro.cli(Arguments)
+    if not arguments.output.is_dir():
+        raise ColaError(f"There is no folder {arguments.output}; expected one of records, as runs write it.")
     records = list(Store(arguments.output))
     Console().print(summary(records, len(records)))
     for folder in sorted((arguments.output / "unfinished").glob("*/")):
         steps = [int(path.name.rsplit("-", 1)[1]) for path in folder.glob("checkpoint-*")]
-        print(f"unfinished: {folder.name}, last checkpoint at step {max(steps, default=0)}")
+        print(f"unfinished: {folder.name}" + (f", last checkpoint at step {max(steps)}" if steps else ""))
 
 
 def summary(records: Sequence[Record], total: int) -> Group:
     """Finished runs by method and task, and a line for every run that did not end well."""
     runs = [record for record in records if record.kind == "llm"]
     tasks = sorted({record.config["task"] for record in runs})
-    table = Table("method", *tasks, title=f"{len(records)} of {total} runs have a record")
+    table = Table("method", *tasks)
     done = Counter((record.config["method"], record.config["task"]) for record in runs if record.status == "done")
     for name in dict.fromkeys(record.config["method"] for record in runs):
         table.add_row(name, *(str(done[name, task]) for task in tasks))
@@ -43,7 +45,7 @@ def summary(records: Sequence[Record], total: int) -> Group:
         for record in runs
         if record.status != "done"
     ]
-    return Group(table, *bad)
+    return Group(f"{len(records)} of {total} runs have a record", table, *bad)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 from colarepro.errors import ColaError, exit_cleanly
 from colarepro.results import Store
+from colarepro.runs.config import check_tracker
 from colarepro.runs.devices import devices
 from colarepro.runs.run_all import run_all
 from colarepro.runs.sweep import Sweep, load_sweep
@@ -70,6 +71,7 @@ def main() -> None:
     logging.disable_progress_bar()
     sweep = arguments.selection.load()
     places = devices(arguments.device)
+    check_tracker(arguments.report_to)
     if arguments.jobs < 0 or (arguments.fleet or 1) < 1:
         raise ColaError(f"jobs is {arguments.jobs} and fleet {arguments.fleet}; expected 0, and 1, or more.")
     records = run_all(

@@ -97,3 +97,16 @@ def read_yaml(path: Path) -> Any:
         raise ColaError(f"The file {path} could not be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ColaError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+
+
+def check_tracker(name: str) -> None:
+    """Raises `ColaError` unless ``name`` is none, all, or a tracker that transformers knows and finds installed."""
+    from transformers.integrations import integration_utils
+
+    known = integration_utils.INTEGRATION_TO_CALLBACK
+    installed = integration_utils.get_available_reporting_integrations()
+    if name in ("none", "all", *installed):
+        return
+    if name in known:
+        raise ColaError(f"The tracker '{name}' is not installed; transformers finds {', '.join(installed) or 'none'}.")
+    raise ColaError(f"Unknown tracker '{name}'; expected none, all, or one of {', '.join(known)}.")

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
@@ -20,6 +19,7 @@ from colarepro.runs.costs import (
     product_weights,
     trained_in_products,
 )
+from colarepro.runs.order import order
 from colarepro.tasks import Splits, draw, encode, load_task
 
 SECONDS_PER_LAYER = 3.3e-3
@@ -51,6 +51,9 @@ def estimate(config: RunConfig) -> Estimate:
     rows = 1 if encoded[0].single_token else len(encoded[0].candidates)
     longest_candidate = 0 if rows == 1 else max(map(len, encoded[0].candidates))
     train, dev, test = ([len(prompt) + longest_candidate for prompt in part.prompts] for part in encoded)
+    if config.method == "in-context":
+        shown = config.demonstrations * sum(train) // len(train)
+        dev, test = ([min(length + shown, config.max_length) for length in part] for part in (dev, test))
 
     model, prepare = on_meta(config), method(config.method).prepare
     trains = prepare is not None
@@ -62,8 +65,9 @@ def estimate(config: RunConfig) -> Estimate:
     epochs = math.ceil(steps / steps_per_epoch)
     training, judging = Fed(), Fed()
     for epoch in range(epochs):
-        _feed(training, np.random.default_rng(epoch).permutation(train), config.batch_size, rows, trained)
-    for part in (dev,) * max(1, epochs) + (test,):
+        in_turn = [train[place] for place in order(config.seed, epoch, len(train))]
+        _feed(training, in_turn, config.batch_size, rows, trained)
+    for part in (*[dev] * max(1, epochs), test, *([train] if config.method == "linear-probe" else [])):
         _feed(judging, part, 4 * config.batch_size, rows)
     flops = flops_by_formula(model, training) * (steps / max(1, steps_per_epoch * epochs))
     flops += forward_flops_by_formula(model, judging)
@@ -83,7 +87,7 @@ def on_meta(config: RunConfig) -> Any:
         return AutoModelForCausalLM.from_config(load_shape(config.model), dtype=getattr(torch, config.dtype))
 
 
-def _feed(fed: Fed, lengths: Sequence[int] | np.ndarray, batch_size: int, rows: int, trained: int = 0) -> None:
+def _feed(fed: Fed, lengths: Sequence[int], batch_size: int, rows: int, trained: int = 0) -> None:
     for start in range(0, len(lengths), batch_size):
         batch = lengths[start : start + batch_size]
-        fed.add(rows * len(batch), int(max(batch)), rows * int(sum(batch)), trained)
+        fed.add(rows * len(batch), max(batch), rows * sum(batch), trained)

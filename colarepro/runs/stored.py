@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from colarepro.errors import ColaError
+from colarepro.methods import method
 from colarepro.results import Record, Store, environment
-from colarepro.runs.config import RunConfig
+from colarepro.runs.config import RunConfig, check_tracker
+from colarepro.runs.keep import one_sentence
 from colarepro.runs.perform import perform
 
 
@@ -25,24 +27,32 @@ def run_stored(
     """The record of a run: the stored one, else the run is performed, from its last checkpoint if there is one.
 
     ``keep`` keeps the trained model in ``models/<identity>`` beside the records; a run whose record is there but
-    not its model is performed again. Raises `ColaError` if another process is on the same run.
+    not its model is performed again. What a tracker leaves in the run's folder, as TensorBoard does, goes to
+    ``tracked/<identity>``. Raises `ColaError` if another process is on the same run, if the tracker cannot be used,
+    or if the disk is full; the run then goes on from its last checkpoint another time.
     """
     path = store.path("llm", config.question())
     kept = store.model(path.stem)
+    keep = keep and method(config.method).prepare is not None
     with claim(store, path.stem):
         record = store.get("llm", config.question())
         again = record is None or (record.status == "failed" and retry_failed)
         if record is not None and not again and (kept.exists() or not keep or record.status != "done"):
             return record
+        check_tracker(report_to)
         unfinished = store.unfinished(path.stem)
-        record = perform(
-            config,
-            device,
-            progress=progress,
-            folder=unfinished,
-            keep=kept if keep else None,
-            report_to=report_to,
-        )
+        with one_sentence(f"What the run {path.stem} leaves in {store.folder}"):
+            record = perform(
+                config,
+                device,
+                progress=progress,
+                folder=unfinished,
+                keep=kept if keep else None,
+                report_to=report_to,
+            )
+            if report_to != "none" and unfinished.exists():
+                tracked, checkpoints = store.folder / "tracked" / path.stem, shutil.ignore_patterns("checkpoint-*")
+                shutil.copytree(unfinished, tracked, ignore=checkpoints, dirs_exist_ok=True)
         store.put(record)
         shutil.rmtree(unfinished, ignore_errors=True)
         return record
