@@ -72,6 +72,12 @@ class LabelRows(nn.Module):
         self._head = (head,)  # in a tuple, lest it become a child and the weight appear twice
         self._tokens = torch.tensor(list(tokens), device=head.weight.device)
 
+    @property
+    def weight(self) -> Tensor:
+        """The whole output embedding's, whose dtype models such as Mamba look up."""
+        weight: Tensor = self._head[0].weight
+        return weight
+
     def forward(self, hidden: Tensor) -> Tensor:
         (head,) = self._head
         return linear(hidden, head.weight[self._tokens], None if head.bias is None else head.bias[self._tokens])
@@ -98,6 +104,11 @@ class TakenRows(nn.Module):
         super().__init__()
         self._head = (head,)
         self._tokens = list(tokens)
+
+    @property
+    def weight(self) -> Tensor:
+        weight: Tensor = self._head[0].weight
+        return weight
 
     def forward(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self._head[0](hidden)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel
+from transformers import MambaConfig, MambaForCausalLM, PreTrainedModel
 
 from colarepro.models.candidates import candidate_batch, candidate_scores
 from tests.chain.models import base_model
@@ -67,6 +67,19 @@ def test_an_output_embedding_of_another_kind_is_computed_whole() -> None:
     model.set_output_embeddings(other)
     torch.testing.assert_close(candidate_scores(model, batch, [[3], [4]]), expected)
     assert widths == [plain.out_features]
+
+
+@pytest.mark.parametrize("kind", [torch.nn.Linear, OtherLinear])
+def test_a_model_that_looks_the_output_embedding_up(kind: type[torch.nn.Linear]) -> None:
+    """Mamba casts to the dtype of its weight. It has no attention, so padding on the left leaves zeros in its state."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 50, "hidden_size": 16, "state_size": 4, "num_hidden_layers": 2, "pad_token_id": 1}
+    model = MambaForCausalLM(MambaConfig(**sizes, tie_word_embeddings=False)).eval()
+    model.lm_head.__class__ = kind
+    expected = torch.stack([model(input_ids=torch.tensor([prompt])).logits[0, -1, [3, 4]] for prompt in PROMPTS])
+    scores = candidate_scores(model, candidate_batch(PROMPTS, [[3], [4]], pad=1), [[3], [4]])
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-6)
+    assert (expected[0] - expected[1]).abs().min() > 1e-3
 
 
 def test_the_model_is_whole_again_after_an_error() -> None:

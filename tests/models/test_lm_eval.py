@@ -1,6 +1,5 @@
 """Exports judged by EleutherAI's lm-evaluation-harness, against our own scores of the same examples."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,6 @@ import lm_eval
 import numpy as np
 import pytest
 import torch
-import yaml
 from lm_eval.tasks import TaskManager
 from torch.nn.functional import cross_entropy
 
@@ -18,6 +16,7 @@ from colarepro.methods import Adapter
 from colarepro.models import load
 from colarepro.models.candidates import candidate_batch, candidate_scores, scores_of
 from colarepro.tasks import encode, load_examples, load_task
+from colarepro.tasks.harness import write_harness_task
 from tests.chain.models import adamw
 
 RANKS, STEPS = (8, 4, 2), 9
@@ -59,24 +58,8 @@ def exported(untrained: str, miniature: Path, tmp_path_factory: pytest.TempPathF
         "merged": {"pretrained": str(folder / "merged")},
     }
 
-    tasks = folder / "tasks"
-    tasks.mkdir()
-    rows = [{"prompt": example.prompt, "label": example.label} for example in examples]
-    (tasks / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    content = {
-        "task": "rte_here",
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(tasks / "test.jsonl")}, "cache_dir": str(tasks / "cache")},
-        "test_split": "test",
-        "output_type": "multiple_choice",
-        "doc_to_text": "{{prompt}}",
-        "doc_to_target": "label",
-        "doc_to_choice": list(task.verbalizers),
-        "target_delimiter": "",  # what stands between prompt and verbalizer is the template's own
-        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-    }
-    (tasks / "rte_here.yaml").write_text(yaml.safe_dump(content))
-    return Exported(models, tasks, scores, held.labels)
+    write_harness_task(task, examples, folder / "tasks")
+    return Exported(models, folder / "tasks", scores, held.labels)
 
 
 @pytest.fixture
@@ -93,7 +76,7 @@ def test_the_harness_gives_our_predictions_and_our_accuracy(export: str, exporte
     output: Any = lm_eval.simple_evaluate(
         "hf",
         model_args=exported.models[export] | {"dtype": "float32"},
-        tasks=["rte_here"],
+        tasks=["colarepro_rte"],
         task_manager=TaskManager(include_path=str(exported.tasks), include_defaults=False),
         batch_size=8,
         device="cpu",
@@ -102,10 +85,10 @@ def test_the_harness_gives_our_predictions_and_our_accuracy(export: str, exporte
         numpy_random_seed=None,
         torch_random_seed=None,
     )
-    samples = sorted(output["samples"]["rte_here"], key=lambda sample: sample["doc_id"])
+    samples = sorted(output["samples"]["colarepro_rte"], key=lambda sample: sample["doc_id"])
     theirs = np.array([[loglikelihood for loglikelihood, _ in sample["filtered_resps"]] for sample in samples])
     ours = exported.scores.argmax(1)
     assert set(ours) == {0, 1}
     assert theirs.argmax(1).tolist() == ours.tolist()
     np.testing.assert_allclose(np.diff(theirs, axis=1), np.diff(exported.scores, axis=1), atol=1e-5)
-    assert output["results"]["rte_here"]["acc,none"] == np.mean(ours == exported.labels)
+    assert output["results"]["colarepro_rte"]["acc,none"] == np.mean(ours == exported.labels)
