@@ -1,4 +1,4 @@
-"""Chain of LoRA on PEFT: train a link, tie a knot, start the next link.
+"""Chain of LoRA, and of PEFT's other methods: train a link, tie a knot, start the next link.
 
 In a script that already has a PEFT model and a ``transformers.Trainer``::
 

@@ -23,7 +23,7 @@ FILE = "chain.safetensors"
 
 
 class Chain:
-    """A chain of LoRA links over one PEFT model, in a plain training loop::
+    """A chain of links over one PEFT model, in a plain training loop::
 
         chain = Chain(model, Schedule(length=3), total_steps=total, optimizer=optimizer)
         for batch in batches:
@@ -36,8 +36,13 @@ class Chain:
     them, Adam's step count included. ``seed`` and the link's index alone decide the draw of a new A, so it neither
     depends on nor moves the random numbers of anything else, and is the same on every rank.
 
-    Raises `ColaError` where a knot could not be exact: a quantised or sharded base (merge), tied targets, no
-    targets, a variant whose update is not a product of two factors, an optimizer that does not hold the link.
+    LoRA's links (also rsLoRA's) are folded in place as products of two factors, exact over any base. Those of every
+    other method that PEFT can merge (DoRA, PiSSA, LoHa, OFT, ...) PEFT merges itself, over float32 weights, and builds
+    anew on what they leave; constructing the chain tries such a knot and takes it back.
+
+    Raises `ColaError` where a knot could not be exact or is impossible: a quantised or sharded base (merge), tied
+    targets, no targets, a method that cannot merge or does not start from the base, an optimizer that does not hold
+    the link.
     """
 
     def __init__(

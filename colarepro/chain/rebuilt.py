@@ -114,7 +114,7 @@ class RebuiltLinks(Links):
     def state(self) -> dict[str, Tensor]:
         return {
             name: tensor.detach().clone()  # safetensors refuses tensors that share memory
-            for name, tensor in self._tensors().items()
+            for name, tensor in self.model.state_dict(keep_vars=True).items()
             if name.startswith(self._inside) or not name.startswith(BASE) or tensor.requires_grad
         }
 
@@ -129,9 +129,7 @@ class RebuiltLinks(Links):
             for name, weight in self._base_weights():
                 weight.copy_(tensors[name])
             self._build(self._rank_of(link), seed, link)
-        for name, tensor in self._tensors().items():
-            if name in tensors:
-                tensor.copy_(tensors[name])
+        self.model.load_state_dict(tensors, strict=False)
 
     def delta(self, name: str) -> Tensor:
         raise ColaError(f"The update of {name} is no product of two factors here; export_merged gives the weights.")
@@ -157,10 +155,6 @@ class RebuiltLinks(Links):
     def _named_parameters(self) -> dict[str, nn.Parameter]:
         return dict(self.model.named_parameters(remove_duplicate=False))
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """Parameters and buffers; a state dict lacks some buffers."""
-        return {**self._named_parameters(), **dict(self.model.named_buffers(remove_duplicate=False))}
-
     def _base_weights(self) -> Iterator[tuple[str, Tensor]]:
         """The adapted layers' own weights, by the names that they have inside an adapter, be there one or not."""
         for name in self._names:
@@ -180,9 +174,6 @@ class RebuiltLinks(Links):
         config, tuner = copy.copy(self.config), self.model.base_model
         if rank is not None:
             config.r = rank
-        for name in self._names:  # OFT merges into transposed memory, where products round otherwise than after a load
-            for weight in self.model.get_submodule(name).parameters():
-                weight.data = weight.data.contiguous()
         with seeded(seed, link):
             self.model.base_model = type(tuner)(tuner.model, {self.adapter: config}, self.adapter)
         self.model.train(self.model.training)
@@ -193,10 +184,6 @@ class RebuiltLinks(Links):
         before = self._named_parameters()
         trained = {name: parameter.requires_grad for name, parameter in before.items()}
         yield
-        held = {id(parameter) for parameter in before.values() if parameter.requires_grad}
-        for name, parameter in self._named_parameters().items():
-            if id(parameter) in held and parameter is not before[name]:  # trained modules that PEFT made base modules
-                self._put(name, nn.Parameter(parameter.detach().clone(), requires_grad=False))
         filled: set[int] = set()
         for name, new in self._named_parameters().items():
             old = before[name]

@@ -49,8 +49,9 @@ class Schedule:
     warmup: int = 0
     """Steps of the rise after each knot with ``learning_rate="rewarm"``."""
     fold: Literal["merge", "stack", "none"] = "merge"
-    """Past links are merged into the weight, or kept beside it as frozen factors (exact over any base). With "none"
-    there is no new link: what a knot still does is restart the optimizer, the control that isolates the merge."""
+    """Past links are merged into the weight, or kept beside it as frozen factors (LoRA's only; exact over any base).
+    With "none" there is no new link: what a knot still does is restart the optimizer, the control that isolates the
+    merge."""
     reset: Literal["drop", "prune"] = "drop"
     """The optimizer's state at a knot: dropped, or pruned as ReLoRA does (Adam's step count goes on)."""
     prune: float = 0.9

@@ -138,6 +138,7 @@ def assert_best_is_restored(run: Trainer, callback: ChainCallback) -> None:
     watch = Watch()
     run.add_callback(watch)
     run.train()
+    assert not any(module.training for module in run.model.modules())  # as the Trainer leaves it
     best = int(str(run.state.best_model_checkpoint).rsplit("-", 1)[1])
     assert best < 7 < max(watch.seen)
     assert not torch.equal(watch.seen[best], watch.seen[max(watch.seen)])

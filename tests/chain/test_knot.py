@@ -268,9 +268,9 @@ def test_autocast_changes_nothing_about_the_knot() -> None:
     torch.testing.assert_close(chain.targets[0].layer.get_base_layer().weight, original + wanted, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("fold", ["merge", "stack"])
-def test_memory_stays_flat_over_many_knots(fold: str) -> None:
-    model = peft_model()
+@pytest.mark.parametrize(("fold", "dora"), [("merge", False), ("stack", False), ("merge", True)])
+def test_memory_stays_flat_over_many_knots(fold: str, dora: bool) -> None:
+    model = peft_model(use_dora=dora)
     chain, optimizer = chained(model, Schedule(length=61, fold=fold), 61)
 
     def held() -> int:

@@ -13,7 +13,7 @@ from colarepro.chain import Chain, Schedule, export_adapter, export_merged
 from colarepro.chain.links import seeded
 from colarepro.errors import ColaError
 from colarepro.methods import Adapter
-from tests.chain.models import adamw, base_model, chained, logits, peft_model, train
+from tests.chain.models import adamw, base_model, chained, logits, peft_model, tokens, train
 from tests.chain.test_callback import BEST, assert_best_is_restored, assert_equal, losses, trainer, weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid `oft_block_size`")  # the models are narrower than its default
@@ -64,6 +64,7 @@ def test_a_knot_keeps_the_function_and_the_optimizer_goes_on(variant: str, famil
     for _ in range(2):
         train(adapted, None, optimizer, 3)
         before = logits(adapted)
+        adapted(input_ids=tokens(), labels=tokens()).loss.backward()  # leaves a gradient of the ending link
         chain.tie()
         assert (logits(adapted) - before).norm() < 1e-5 * before.norm()
         assert not optimizer.state
@@ -96,9 +97,12 @@ def test_a_chain_equals_building_model_and_optimizer_anew(variant: str) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize("variant", REBUILT)
+@pytest.mark.filterwarnings("ignore:Unsupported layer type")  # PEFT says so of every norm
+@pytest.mark.parametrize("variant", [*REBUILT, "ln_tuning"])
 def test_the_rehearsal_before_training_leaves_no_trace(variant: str) -> None:
-    adapted = model(variant)
+    """LN tuning is merged by changing places: the trained module becomes the base."""
+    norms = {"rank": 8, "targets": ("self_attn_layer_norm",)}
+    adapted = model(variant, "opt", **(norms if variant == "ln_tuning" else {}))
     with torch.no_grad():
         for parameter in adapted.parameters():
             if parameter.requires_grad:
@@ -107,9 +111,10 @@ def test_the_rehearsal_before_training_leaves_no_trace(variant: str) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    Chain(adapted, Schedule(length=2), total_steps=4)
+    chain = Chain(adapted, Schedule(length=2), total_steps=4)
     assert torch.equal(torch.rand(3), expected)
     assert_unchanged(adapted, before)
+    assert not any(layer.merged for layer in chain.links.layers.values())
     assert adapted.peft_config["default"] is config
     assert adapted.get_base_model().peft_config["default"] is config
 
@@ -229,6 +234,18 @@ def test_what_is_trained_beside_the_link_keeps_its_moments() -> None:
     train(adapted, None, optimizer, 2)
     assert torch.equal(original, frozen)
     assert not torch.equal(copied, frozen)
+
+
+def test_autocast_changes_nothing_about_the_knot() -> None:
+    merged = []
+    for enabled in (False, True):
+        adapted = model("dora")
+        chain, optimizer = chained(adapted, Schedule(length=2), 8)
+        train(adapted, None, optimizer, 3)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            chain.tie()
+        merged.append(chain.links.state())
+    assert_equal(*merged)
 
 
 def test_without_a_fold_any_method_restarts_its_optimizer() -> None:
