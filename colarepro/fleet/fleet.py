@@ -22,6 +22,7 @@ from colarepro.fleet.adapters import Adapters
 from colarepro.fleet.arm import arm_of
 from colarepro.fleet.attention import NAME, packed_batch
 from colarepro.fleet.graphs import Steps
+from colarepro.fleet.norms import fuse_norms
 from colarepro.fleet.packed import Packed, Pool, Shape
 from colarepro.models.candidates import label_rows
 from colarepro.models.load import load
@@ -74,6 +75,7 @@ class Fleet:
         self.arms = [arm_of(material.config, len(material.splits.train)) for material in self.materials]
         self.steps = self.arms[0].plan.total_steps
         self.model.set_attn_implementation(NAME)
+        fuse_norms(self.model)
         self.adapters = Adapters(self.arms, self.model, device, self.dtype)
         self.adam = Adam(self.arms, device)
         self.halves = Steps(self._losses, self._update, device)

@@ -153,6 +153,7 @@ def _quadratic(values: Sequence[float]) -> tuple[float, float, float]:
 def reset_peak(device: str) -> None:
     """Begin to measure peak memory anew, where the system lets us."""
     if device.startswith("cuda"):
+        torch.cuda.init()  # the reset itself would not, and fails without
         torch.cuda.reset_peak_memory_stats(device)
     elif (reset := Path("/proc/self/clear_refs")).exists():
         reset.write_text("5")  # the resident set's high-water mark (proc(5))
