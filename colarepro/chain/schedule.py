@@ -71,6 +71,8 @@ class Schedule:
             raise ColaError(f"{len(self.ranks)} ranks were given for {links} links; expected one rank a link.")
         if self.fold == "none" and (len(set(self.ranks)) > 1 or self.initialization != "fresh"):
             raise ColaError("With fold='none' the first link goes on, so expected one rank and no initialization.")
+        if self.reset == "prune" and len(set(self.ranks)) > 1:
+            raise ColaError(f"reset='prune' keeps moments of the link's shape, so expected one rank, not {self.ranks}.")
         if not 0 <= self.prune <= 1 or self.warmup < 0:
             raise ColaError(
                 f"A pruned share of {self.prune} and a rise over {self.warmup} steps were given; expected a share from "

@@ -68,6 +68,7 @@ def test_knots_outside_the_run_are_refused(schedule: dict, total: int, message: 
         ({"length": 2, "ranks": (8, 0)}, "1 or more"),
         ({"length": 2, "ranks": (8, 4), "fold": "none"}, "the first link goes on"),
         ({"length": 2, "initialization": "same", "fold": "none"}, "the first link goes on"),
+        ({"length": 2, "ranks": (4, 2), "reset": "prune"}, "keeps moments of the link's shape"),
         ({"length": 2, "reset": "prune", "prune": 1.5}, "a share from 0 to 1"),
         ({"length": 2, "learning_rate": "rewarm", "warmup": -1}, "at least 0 steps"),
         ({"length": 2, "warmup": 5}, "needs learning_rate='rewarm'"),
