@@ -6,6 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
+from colarepro.figures.arms import arm
+from colarepro.figures.curves import legend
 from colarepro.figures.figure import Figure
 from colarepro.figures.style import COLOURS, LINES, REFERENCE, WIDTH, letter
 from colarepro.results import Record
@@ -18,7 +20,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     frames = []
     for record in records:
         config = record.config
-        if record.status != "done" or config["method"] not in ("lora", "cola"):
+        if record.status != "done" or arm(record) not in ("lora", "cola"):
             continue
         losses = pd.Series(record.curves["loss"], dtype=float).rolling(WINDOW, min_periods=WINDOW).mean()
         frame = pd.DataFrame({"step": record.curves["step"], "loss": losses}).dropna().iloc[::5]
@@ -38,12 +40,12 @@ def draw(frame: pd.DataFrame) -> Canvas:
         axes.set_visible(False)
     for number, (axes, (model, task)) in enumerate(zip(panels.flat, panels_wanted, strict=False)):
         here = frame[(frame["model"] == model) & (frame["task"] == task)]
-        for index, method in enumerate(("lora", "cola")):
+        for index, method in enumerate(("lora", "cola"), start=1):  # in the colours that other figures give them
             by_step = here[here["method"] == method].groupby("step")["loss"]
             if not by_step.ngroups:
                 continue
             mean = by_step.mean()
-            axes.plot(mean.index, mean, LINES[index], color=COLOURS[index], label=method)
+            axes.plot(mean.index, mean, LINES[index - 1], color=COLOURS[index], label=method)
             axes.fill_between(mean.index, by_step.min(), by_step.max(), color=COLOURS[index], alpha=0.15, linewidth=0)
         for knot in here["knot"].dropna().unique():
             axes.axvline(knot, color=REFERENCE, linewidth=0.8)
@@ -51,9 +53,8 @@ def draw(frame: pd.DataFrame) -> Canvas:
         letter(axes, number, f"{task},\n{model}" if columns > 3 else f"{task}, {model}")
     for axes in panels[:, 0]:
         axes.set_ylabel("training loss (nats)")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    handles.append(plt.Line2D([], [], color=REFERENCE, linewidth=0.8))
-    canvas.legend(handles, [*labels, "knot"], loc="outside lower center", ncols=3)
+    panels[0, 0].plot([], [], color=REFERENCE, linewidth=0.8, label="knot")
+    legend(canvas, columns=3)
     return canvas
 
 

@@ -1,34 +1,36 @@
-"""Test accuracy of the language models by task and method."""
+"""Test accuracy of the language models by task and arm."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
+from colarepro.figures.arms import arm, in_order, mark, settings, span
 from colarepro.figures.figure import Figure
-from colarepro.figures.style import COLOURS, MARKERS, REFERENCE, WIDTH, letter
+from colarepro.figures.style import REFERENCE, WIDTH, letter
 from colarepro.results import Record
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """Mean and range over seeds of the test accuracy, by model, task and method."""
-    runs: dict[tuple[str, str, str, float], list[Record]] = {}
-    for record in records:
-        if record.status == "done":
-            config = record.config
-            key = (config["model"], config["task"], config["method"], config["learning_rate"])
-            runs.setdefault(key, []).append(record)
+    """Mean and range over seeds of the test accuracy, a row for every model, task, arm and setting of it."""
+    done = [record for record in records if record.status == "done"]
+    place = {name: number for number, name in enumerate(in_order(map(arm, done)))}
+    runs: dict[tuple[str, str, int, str], list[Record]] = {}
+    for record in done:
+        key = (record.config["model"], record.config["task"], place[arm(record)], settings(record))
+        runs.setdefault(key, []).append(record)
     rows = []
-    for (model, task, method, learning_rate), group in sorted(runs.items()):
+    for (model, task, _, _), group in sorted(runs.items()):
         accuracies = [record.scores["test_accuracy"] for record in group]
         rows.append(
             {
                 "model": model,
                 "task": task,
-                "method": method,
-                "learning_rate": learning_rate,
+                "arm": arm(group[0]),
+                "learning_rate": group[0].config.get("learning_rate", np.nan),
                 "seeds": len(group),
                 "accuracy": sum(accuracies) / len(group),
                 "lowest": min(accuracies),
@@ -42,25 +44,23 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame) -> Canvas:
     models = list(dict.fromkeys(frame["model"]))
-    methods = [method for method in ("full", "lora", "cola") if method in set(frame["method"])]
+    arms = in_order(frame["arm"])
     canvas, panels = plt.subplots(len(models), 1, figsize=(WIDTH, 0.5 + 2.3 * len(models)), squeeze=False)
     for number, (axes, model) in enumerate(zip(panels[:, 0], models, strict=True)):
         of_model = frame[frame["model"] == model]
         tasks = sorted(of_model["task"].unique())
         place = {task: float(position) for position, task in enumerate(tasks)}
-        for index, method in enumerate(methods):
-            rows = of_model[of_model["method"] == method]
-            if rows.empty:
-                continue
+        here = in_order(of_model["arm"])
+        gap = min(0.18, 0.8 / len(here))
+        for index, name in enumerate(here):
+            rows = of_model[of_model["arm"] == name]
             axes.errorbar(
-                [place[task] + 0.18 * (index - (len(methods) - 1) / 2) for task in rows["task"]],
+                [place[task] + gap * (index - (len(here) - 1) / 2) for task in rows["task"]],
                 100 * rows["accuracy"],
                 yerr=(100 * (rows["accuracy"] - rows["lowest"]), 100 * (rows["highest"] - rows["accuracy"])),
-                linestyle="none",
-                marker=MARKERS[index],
-                color=COLOURS[index],
                 capsize=2,
-                label=method,
+                label=name,
+                **mark(arms.index(name)),
             )
         for task, share in of_model.groupby("task")["majority"].mean().items():
             axes.hlines(100 * share, place[str(task)] - 0.4, place[str(task)] + 0.4, color=REFERENCE, linestyle="--")
@@ -72,7 +72,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
     handles: dict[str, Any] = {
         label: handle for axes in panels[:, 0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    shown = {method: handles[method] for method in methods}
+    shown = {name: handles[name] for name in arms}
     shown["majority class"] = plt.Line2D([], [], linestyle="--", color=REFERENCE)
     canvas.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=4)
     return canvas
@@ -81,16 +81,14 @@ def draw(frame: pd.DataFrame) -> Canvas:
 def caption(frame: pd.DataFrame) -> str:
     parts = []
     for model, rows in frame.groupby("model", sort=False):
+        by_arm = rows.dropna(subset="learning_rate").groupby("arm")["learning_rate"].unique()
         rates = ", ".join(
-            f"{method} {'/'.join(f'{rate:g}' for rate in sorted(of_method['learning_rate'].unique()))}"
-            for method, of_method in rows.groupby("method")
+            f"{name} {'/'.join(f'{rate:g}' for rate in sorted(by_arm[name]))}" for name in in_order(by_arm.index)
         )
         data = "the miniature tasks" if model == "tiny" else "the real tasks"
-        parts.append(
-            f"{model} on {data} (learning rates {rates}; {rows['seeds'].min()} to {rows['seeds'].max()} seeds)"
-        )
+        parts.append(f"{model} on {data} (learning rates {rates}; {span(rows['seeds'])} seeds)")
     return (
-        f"Test accuracy by task and method: {'; '.join(parts)}. Markers are means over seeds, bars the whole "
+        f"Test accuracy by task and arm: {'; '.join(parts)}. Markers are means over seeds, bars the whole "
         "range, dashes the majority class. The learning rates were not tuned for each "
         "task and method, so this shows that the runs work and does not rank the methods."
     )

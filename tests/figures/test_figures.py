@@ -1,5 +1,6 @@
 """Figures from records: what is drawn is what the records say, and nothing half-written stays."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from colarepro.errors import ColaError
 from colarepro.figures import FIGURES, figure
 from colarepro.figures.index import write_index
+from colarepro.methods import METHODS
 from colarepro.results import Record
 
 
@@ -35,10 +37,44 @@ def test_equal_records_give_equal_bytes(records: list[Record], tmp_path: Path) -
 
 def test_scores_are_means_over_seeds(runs: list[Record]) -> None:
     table = figure("scores").table(runs)
-    row = table[(table["task"] == "rte") & (table["method"] == "cola")].iloc[0]
+    row = table[(table["task"] == "rte") & (table["arm"] == "cola")].iloc[0]
     assert row["accuracy"] == pytest.approx(0.65)
     assert (row["lowest"], row["highest"]) == pytest.approx((0.6, 0.7))
     assert row["seeds"] == 2
+
+
+def test_arms_come_in_the_order_of_the_methods(runs: list[Record]) -> None:
+    """And a chain of other ranks, or of another PEFT method, is an arm of its own, not another seed."""
+    table = figure("scores").table(runs)
+    arms = list(dict.fromkeys(table.loc[table["task"] == "rte", "arm"]))
+    variants = ["cola, dora", "cola, length 3, ranks 8-4-2"]
+    assert arms == ["full", "lora", "cola", *variants, *[name for name in METHODS if name not in arms[:3]]]
+    assert set(table.loc[table["arm"].isin(variants), "seeds"]) == {1}
+    assert table.loc[table["arm"] == "zero-shot", "learning_rate"].isna().all()
+    shown = figure("scores").draw(table).legends[0].get_texts()
+    assert [text.get_text() for text in shown] == [*arms, "majority class"]
+    assert "zero-shot" not in figure("scores").caption(table)
+    assert "rac-lora 0.001" in figure("scores").caption(table)
+
+
+def test_what_trains_nothing_costs_no_training(runs: list[Record]) -> None:
+    arms = set(figure("cost").table(runs)["arm"])
+    assert {"full", "lora", "cola", "relora"} <= arms
+    assert not arms & {"zero-shot", "in-context", "linear-probe"}
+    assert set(figure("losses").table(runs)["method"]) == {"lora", "cola"}
+
+
+def test_runs_that_shared_a_base_have_seconds_of_their_own(runs: list[Record]) -> None:
+    lora = next(record for record in runs if record.config["method"] == "lora")
+    together = dataclasses.replace(lora, costs=lora.costs | {"fleet": 8, "seconds_train": 0.5})
+    table = figure("cost").table([lora, together])
+    assert dict(zip(table["shared"], table["seconds_per_1000_tokens"], strict=True)) == {False: 2.0, True: 0.5}
+    assert "shared a base" in figure("cost").caption(table)
+    assert "shared a base" not in figure("cost").caption(table[~table["shared"]])
+    assert [text.get_text() for text in figure("cost").draw(table).axes[0].get_xticklabels()] == [
+        "tiny",
+        "tiny\ntogether",
+    ]
 
 
 def test_losses_are_running_means(runs: list[Record]) -> None:
