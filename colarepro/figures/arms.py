@@ -20,6 +20,8 @@ def arm(record: Record) -> str:
         words.append(f"length {chain['length']}")
     if chain.get("ranks"):
         words.append(f"ranks {'-'.join(map(str, chain['ranks']))}")
+    if chain.get("initialization", "fresh") != "fresh":
+        words.append(f"{chain['initialization']} A")
     return ", ".join(words)
 
 

@@ -12,15 +12,17 @@ from colarepro.figures.figure import Figure
 from colarepro.figures.style import COLOURS, LINES, REFERENCE, WIDTH, letter
 from colarepro.results import Record
 
+PLAIN = ("lora", "cola", "cola, length 2")
+"""Arms that are drawn: without variants, and with one knot."""
 WINDOW = 25  # steps averaged, since single batches of eight say little
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """Training loss, running mean over `WINDOW` steps, of LoRA and COLA by model, task, seed and step."""
+    """Training loss, running mean over `WINDOW` steps, of LoRA and COLA of two links by model, task, seed and step."""
     frames = []
     for record in records:
         config = record.config
-        if record.status != "done" or arm(record) not in ("lora", "cola"):
+        if record.status != "done" or arm(record) not in PLAIN:
             continue
         losses = pd.Series(record.curves["loss"], dtype=float).rolling(WINDOW, min_periods=WINDOW).mean()
         frame = pd.DataFrame({"step": record.curves["step"], "loss": losses}).dropna().iloc[::5]

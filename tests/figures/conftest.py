@@ -60,5 +60,6 @@ def records(theory: list[Record]) -> list[Record]:
     llm += [
         llm_record("cola", 0, 0.9, adapter={"variant": "dora"}),
         llm_record("cola", 0, 0.9, chain={"length": 3, "ranks": [8, 4, 2]}),
+        llm_record("cola", 0, 0.9, chain={"length": 2, "initialization": "same"}),
     ]
     return theory + llm

@@ -47,7 +47,7 @@ def test_arms_come_in_the_order_of_the_methods(runs: list[Record]) -> None:
     """And a chain of other ranks, or of another PEFT method, is an arm of its own, not another seed."""
     table = figure("scores").table(runs)
     arms = list(dict.fromkeys(table.loc[table["task"] == "rte", "arm"]))
-    variants = ["cola, dora", "cola, length 3, ranks 8-4-2"]
+    variants = ["cola, dora", "cola, length 2, same A", "cola, length 3, ranks 8-4-2"]
     assert arms == ["full", "lora", "cola", *variants, *[name for name in METHODS if name not in arms[:3]]]
     assert set(table.loc[table["arm"].isin(variants), "seeds"]) == {1}
     assert table.loc[table["arm"] == "zero-shot", "learning_rate"].isna().all()
