@@ -14,8 +14,8 @@ from colarepro.tasks.task import Task
 def write_harness_task(task: Task, examples: Sequence[Example], folder: Path | str) -> Path:
     """Write ``folder``/colarepro_NAME.yaml and the prompts with their labels beside it, and return the YAML file.
 
-    ``lm_eval --tasks colarepro_NAME --include_path folder`` then gives our predictions and our accuracy where every verbalizer
-    is one token: the harness takes the sum of a verbalizer's log-probabilities, we take their mean. It also moves the
+    ``lm_eval --tasks colarepro_NAME --include_path folder`` then gives our predictions and our accuracy where every
+    verbalizer is one token: the harness takes the sum of a verbalizer's log-probabilities, we take their mean. It also moves the
     line break that ends a prompt into the verbalizer, which changes nothing unless the tokenizer fuses it with what
     stands before it (``?\\n`` as one token).
     """

@@ -58,6 +58,14 @@ def test_an_arms_question_holds_what_it_reads(name: str) -> None:
     assert {"task", "data", "method", "model", "data_seed", "protocol", "dtype"} < asked
 
 
+@pytest.mark.parametrize("name", ["asym-lora", "rac-lora"])
+def test_an_adapter_without_A_cannot_freeze_it(name: str) -> None:
+    prepare = method(name).prepare
+    assert prepare is not None
+    with pytest.raises(ColaError, match="no factor A to freeze"):
+        prepare(base_model(), dataclasses.replace(ADAPTER, variant="loha"), SCHEDULE, 0)
+
+
 def test_an_unknown_method_is_named_with_those_there_are() -> None:
     with pytest.raises(ColaError, match=r"Unknown method 'colla'; expected one of full, lora, cola, lora-restart"):
         method("colla")
