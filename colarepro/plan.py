@@ -59,7 +59,7 @@ def main() -> None:
     table.add_row("all", "", str(len(sweep.configs)), str(to_do), "", f"{hours:.1f}", "")
     table.caption = (
         f"seconds a run: steps x layers x {1000 * SECONDS_PER_LAYER:.1f} ms, or FLOPs / {FLOPS_PER_SECOND:.0e} if that "
-        "is more; memory: weights, optimizer, activations of the longest batch"
+        "is more, one run at a time, so fleets take less; memory: weights, optimizer, activations of the longest batch"
     )
     Console().print(table)
 
