@@ -15,9 +15,9 @@ def write_harness_task(task: Task, examples: Sequence[Example], folder: Path | s
     """Write ``folder``/colarepro_NAME.yaml and the prompts with their labels beside it, and return the YAML file.
 
     ``lm_eval --tasks colarepro_NAME --include_path folder`` then gives our predictions and our accuracy where every
-    verbalizer is one token: the harness takes the sum of a verbalizer's log-probabilities, we take their mean. It also moves the
-    line break that ends a prompt into the verbalizer, which changes nothing unless the tokenizer fuses it with what
-    stands before it (``?\\n`` as one token).
+    verbalizer is one token: the harness takes the sum of a verbalizer's log-probabilities, we take their mean. It also
+    moves the line break that ends a prompt into the verbalizer, which changes nothing unless the tokenizer fuses it
+    with what stands before it (``?\\n`` as one token).
     """
     folder, name = Path(folder).resolve(), f"colarepro_{task.name}"  # the harness has tasks of the plain names
     rows, description = folder / f"{name}.jsonl", folder / f"{name}.yaml"
