@@ -101,7 +101,6 @@ def test_divergence_is_a_record(config: RunConfig) -> None:
         ({"adapter": Adapter(targets=("query",))}, "No layer of OPTForCausalLM is named query"),
         ({"adapter": Adapter(rank=0)}, "rank is 0; expected 1 or more"),
         ({"dtype": "float16"}, "The dtype is float16; expected float32 or bfloat16"),
-        ({"report_to": "tensorbored"}, "tensorbored"),
     ],
 )
 def test_wrong_input_is_one_sentence(
