@@ -35,6 +35,10 @@ class RunConfig:
     epochs: int = 5
     batch_size: int = 8
     """Examples in one optimizer step."""
+    accumulation: int = 1
+    """Forward passes that share an optimizer step's examples, for want of memory; it must divide batch_size. A record
+    does not keep it: a run computes the same up to rounding, what dropout draws, and the weights within an epoch's last
+    batch if that is not full, whose pieces count alike."""
     seed: int = 0
     """Of initialization, data order and dropout."""
     data_seed: int = 0
@@ -60,6 +64,7 @@ class RunConfig:
         decides: where the data lies becomes which data it is, so that edited data is another question."""
         asked = dataclasses.asdict(self)
         del asked["data_dir"]
+        del asked["accumulation"]
         asked["data"] = origin(load_task(self.task), self.data_dir)
         asked["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
         asked["task"] = Path(self.task).stem

@@ -77,7 +77,7 @@ def estimate(config: RunConfig) -> Estimate:
     size = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
     if trains:
         size += ADAM * sum(p.numel() for p in model.parameters() if p.requires_grad)
-        size += count(model).activations_of(rows * config.batch_size, max(train))
+        size += count(model).activations_of(rows * config.batch_size // config.accumulation, max(train))
     return Estimate(flops, max(waiting, flops / FLOPS_PER_SECOND), size)
 
 

@@ -116,7 +116,8 @@ def _arguments(config: RunConfig, folder: Path, device: str, report_to: str) -> 
     return TrainingArguments(
         output_dir=str(folder),
         run_name=f"{config.task} {config.method} {config.learning_rate:g} {config.seed}",
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=config.batch_size // config.accumulation,
+        gradient_accumulation_steps=config.accumulation,
         per_device_eval_batch_size=4 * config.batch_size,
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,

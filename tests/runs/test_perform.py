@@ -60,6 +60,19 @@ def test_the_same_question_has_the_same_answer(config: RunConfig) -> None:
     assert comparable(first) == comparable(second)
 
 
+def test_accumulation_changes_what_a_step_holds_in_memory_only(config: RunConfig) -> None:
+    """The same batches in pieces, also the last of an epoch that is not full; knots fall on the same steps."""
+    config = dataclasses.replace(config, method="cola", train_examples=21, chain=Schedule(length=3), learning_rate=3e-3)
+    whole, pieces = perform(config), perform(dataclasses.replace(config, accumulation=4))
+    assert pieces.config == whole.config
+    assert pieces.curves["knots"] == whole.curves["knots"]
+    full = [step for step in whole.curves["step"] if step % 3]  # 21 = 8 + 8 + 5, whose pieces weigh 2, 2 and 1
+    for step in full[:2]:
+        assert pieces.curves["loss"][step - 1] == pytest.approx(whole.curves["loss"][step - 1], rel=1e-5)
+    assert len(pieces.curves["loss"]) == len(whole.curves["loss"]) == 6
+    assert pieces.costs["tokens"] == whole.costs["tokens"]
+
+
 def test_cola_is_lora_until_the_knot(config: RunConfig) -> None:
     """Same draws, same data order: the chain moves no random number of the run."""
     chain = dataclasses.replace(config, method="cola", chain=Schedule(knot_steps=(4,)))
@@ -96,6 +109,7 @@ def test_divergence_is_a_record(config: RunConfig) -> None:
         ({"data_dir": Path("nowhere")}, "nowhere/RTE/train.jsonl"),
         ({"learning_rate": 0.0}, "learning rate is 0.0; expected a positive number"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"accumulation": 3}, "An accumulation of 3 does not divide the batch size, 8"),
         ({"chain": Schedule(knot_epochs=(2,))}, "step 6; expected one inside the run, from 1 to 5"),
         ({"chain": Schedule(length=2, ranks=(8, 200))}, "Rank 200 is more than"),
         ({"adapter": Adapter(targets=("query",))}, "No layer of OPTForCausalLM is named query"),

@@ -131,6 +131,17 @@ def test_every_kind_of_arm_is_taken_up_again(config: RunConfig, method: str, tmp
     assert len(steps) == 6
 
 
+def test_with_accumulation(config: RunConfig, tmp_path: Path, steps: list[int]) -> None:
+    """Killed between two passes of one step; two passes a step, three steps an epoch."""
+    config = dataclasses.replace(config, accumulation=2)
+    straight = perform(config)
+    killed(config, tmp_path / "work", killed_at(9, CandidateTrainer, "training_step", "after"))
+    steps.clear()
+    again = perform(config, folder=tmp_path / "work")
+    assert comparable(again) == comparable(straight)
+    assert len(steps) == 12
+
+
 def test_a_run_that_is_killed_twice(config: RunConfig, tmp_path: Path) -> None:
     straight = perform(config)
     killed(config, tmp_path / "work", INSTANTS["in a step of the second epoch"])
