@@ -232,7 +232,10 @@ def test_show_and_export(command: Command, quick: Path, tmp_path: Path) -> None:
     assert shown.code == 0
     assert "'learning_rate': 0.0005" in shown.out
     assert "test accuracy" in shown.out
-    assert f"0 records in {out} have a name that begins with 'zz'" in sentence(command("show", "zz", "--output", out))
+    assert f"0 records in {out} have a name that begins with 'abcdef" in sentence(
+        command("show", "abcdef0123456789", "--output", out)
+    )
+    assert "'../x' is no identity of a run" in sentence(command("show", "../x", "--output", out))
     assert f"3 records in {out} have a name" in sentence(command("show", "", "--output", out))
 
     adapter = tmp_path / "adapter"

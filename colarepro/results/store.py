@@ -41,7 +41,7 @@ class Store:
 
     def find(self, identity: str) -> Record:
         """The record whose identity begins with ``identity``; raises `ColaError` unless there is exactly one."""
-        if not re.fullmatch(r"[0-9a-f]{1,16}", identity):
+        if not re.fullmatch(r"[0-9a-f]{0,16}", identity):
             raise ColaError(f"'{identity}' is no identity of a run; expected up to sixteen hex digits.")
         paths = [path for path in self.folder.rglob(f"{identity}*.json") if NAME.fullmatch(path.name)]
         if len(paths) != 1:

@@ -12,6 +12,7 @@ import pytest
 
 from colarepro.chain import ChainCallback, Schedule
 from colarepro.chain.chain import Chain
+from colarepro.chain.factored import FactoredLinks
 from colarepro.methods import Adapter
 from colarepro.runs import RunConfig, checkpoints, perform
 from colarepro.runs.checkpoints import MARK, MarkWhole, last_whole
@@ -68,7 +69,7 @@ def half_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
 INSTANTS = {
     "in the first step": killed_at(1, CandidateTrainer, "compute_loss", "after"),
     "in a step of the second epoch": killed_at(8, CandidateTrainer, "compute_loss", "after"),
-    "after the merge, before the step counts": killed_at(2, Chain, "_fold", "after"),
+    "after the merge, before the step counts": killed_at(2, FactoredLinks, "_fold", "after"),
     "at a knot, before anything": killed_at(2, Chain, "tie", "before"),
     "after a knot": killed_at(2, Chain, "tie", "after"),
     "in the second save, before the chain": killed_at(2, ChainCallback, "on_save", "before"),
