@@ -40,6 +40,7 @@ class Adam:
 
         denominators = (second.sqrt() / by_run(self._roots)).add_(EPSILON)
         adapters.values.sub_(first * by_run(self._steps) / denominators)
+        adapters.contain()
         adapters.round()
 
 

@@ -12,6 +12,9 @@ from colarepro.chain.links import seeded
 from colarepro.chain.moments import prune_moments
 from colarepro.fleet.arm import Arm
 
+LARGEST = 1e30
+"""Beyond this a value is lost: what it is multiplied by overflows."""
+
 
 class Adapters:
     """Rows are the runs' links, ``rows_each`` a run; columns are all layers' A, then all layers' B (transposed).
@@ -42,6 +45,8 @@ class Adapters:
         # In a narrow dtype the layers compute with a rounded copy, as autocast would make one in every product.
         self._computed = self.values if dtype == torch.float32 else torch.zeros_like(self.values, dtype=dtype)
         self._computed_gradients = self.gradients if dtype == torch.float32 else torch.zeros_like(self._computed)
+        self.lost = torch.zeros(len(arms), dtype=torch.bool, device=device)
+        """Runs whose values went out of all bounds; theirs are zero now, and their losses are no numbers."""
         self.selection: Tensor = torch.empty(0)
         """Per token and row the scaling if the row is the token's run's, else zero."""
         first_A, first_B = 0, self.columns_A
@@ -64,6 +69,12 @@ class Adapters:
         if self._computed_gradients is not self.gradients:
             self.gradients.copy_(self._computed_gradients)
         self.gradients.masked_fill_(~self.trained, 0.0)
+
+    def contain(self) -> None:
+        """Zero the runs that are lost: zero times infinity is not zero, so they would reach the others."""
+        by_run = self.values.view(len(self.arms), -1)
+        self.lost |= ~(by_run.abs() <= LARGEST).all(dim=1)  # not a number is not within either
+        by_run.masked_fill_(self.lost.unsqueeze(1), 0.0)
 
     def part(self, columns: slice) -> tuple[Tensor, Tensor]:
         """These columns of what the layers compute with, and of its gradient."""
@@ -100,7 +111,7 @@ class Adapters:
 
     def state(self) -> dict[str, Tensor]:
         """All that `restore` needs besides the links' numbers."""
-        return {"values": self.values, "first": self.first, "second": self.second}
+        return {"values": self.values, "first": self.first, "second": self.second, "lost": self.lost}
 
     def restore(self, tensors: dict[str, Tensor], links: Sequence[int]) -> None:
         """Take up what `state` gave while these links were training."""
@@ -184,7 +195,7 @@ class _Update(torch.autograd.Function):
         context: Any, x: Tensor, selection: Tensor, A: tuple[Tensor, Tensor], B: tuple[Tensor, Tensor], anchor: Tensor
     ) -> Tensor:
         # The anchor makes autograd come back here also from the lowest layer, whose input needs no gradient.
-        inner = linear(x, A[0]) * selection
+        inner = _only(linear(x, A[0]), selection)
         context.save_for_backward(x, inner, selection)
         context.parts = A, B
         return inner @ B[0]
@@ -194,10 +205,15 @@ class _Update(torch.autograd.Function):
         x, inner, selection = context.saved_tensors
         (A, gradient_A), (B, gradient_B) = context.parts
         gradient = gradient.to(A.dtype)
-        within = linear(gradient, B) * selection
+        within = _only(linear(gradient, B), selection)
         torch.mm(within.T, x, out=gradient_A)
         torch.mm(inner.T, gradient, out=gradient_B)
         return within @ A if context.needs_input_grad[0] else None, None, None, None, None
+
+
+def _only(products: Tensor, selection: Tensor) -> Tensor:
+    """Scaled where selected and zero elsewhere, whatever overflowed there."""
+    return (products * selection).masked_fill_(selection == 0, 0.0)
 
 
 def _shape(layer: Any) -> tuple[int, int]:

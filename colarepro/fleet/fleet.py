@@ -171,7 +171,8 @@ class Fleet:
         each = cross_entropy(self._scores(packed), packed.labels, reduction="none")
         zeros = each.new_zeros(len(self.courses))
         counts = zeros.index_add(0, packed.runs, torch.ones_like(each))
-        return zeros.index_add(0, packed.runs, each) / counts.clamp(min=1)
+        means = zeros.index_add(0, packed.runs, each) / counts.clamp(min=1)
+        return means.masked_fill(self.adapters.lost, math.nan)
 
     def _update(self, losses: Tensor, number: Tensor) -> None:
         losses.sum().backward()
@@ -185,6 +186,8 @@ class Fleet:
         for run in self.sailing:
             course, truth = self.courses[run], torch.from_numpy(self.pool.labels[self.dev[run]])
             loss = float(cross_entropy(scores[run], truth))
+            if self.adapters.lost[run] or not math.isfinite(loss):
+                continue  # the next step says so, if there is one
             if not course.dev_losses or loss < min(course.dev_losses):
                 self.best[self.adapters.rows(run)] = self.adapters.values[self.adapters.rows(run)]
             course.dev_steps.append(step)
@@ -243,6 +246,9 @@ class Fleet:
         started = time.perf_counter()
         self.adapters.values.copy_(self.best)
         self.adapters.round()
+        for course in self.courses:
+            if not course.dev_losses and not course.reason:
+                course.reason = "The dev loss was not finite after any epoch."
         predicted = {run: scores.argmax(1).tolist() for run, scores in self._scores_of(self.test).items()}
         self.seconds["test"] = time.perf_counter() - started
         return [self._record(run, predicted.get(run)) for run in range(len(self.courses))]
