@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
-from colarepro.figures.arms import arm, in_order, mark, span
+from colarepro.figures.arms import in_order, mark, span
 from colarepro.figures.figure import Figure
 from colarepro.figures.style import WIDTH, letter
-from colarepro.results import Record
+from colarepro.results import Record, arm
 
 PANELS = {
     "parameters_trained": ("parameters", "trained parameters"),

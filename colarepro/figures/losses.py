@@ -6,11 +6,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
-from colarepro.figures.arms import arm
 from colarepro.figures.curves import legend
 from colarepro.figures.figure import Figure
 from colarepro.figures.style import COLOURS, LINES, REFERENCE, WIDTH, letter
-from colarepro.results import Record
+from colarepro.results import Record, arm
 
 PLAIN = ("lora", "cola", "cola, length 2")
 """Arms that are drawn: without variants, and with one knot."""

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
-from colarepro.figures.arms import arm, in_order, mark, settings, span
+from colarepro.figures.arms import in_order, mark, span
 from colarepro.figures.figure import Figure
 from colarepro.figures.style import REFERENCE, WIDTH, letter
-from colarepro.results import Record
+from colarepro.results import Record, arm, settings
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
