@@ -56,8 +56,8 @@ class Figure:
             raise NoRecordError(f"The figure '{self.name}' found no record to draw; expected some of {wanted}.")
         with style():
             drawn = self.draw(frame)
-            save = _save_texts if isinstance(drawn, pd.DataFrame) else _save_canvas
-            suffixes = save(drawn, folder / self.name)  # type: ignore[operator]
+            path = folder / self.name
+            suffixes = _save_texts(drawn, path) if isinstance(drawn, pd.DataFrame) else _save_canvas(drawn, path)
         with written_aside(folder / f"{self.name}.csv") as aside:
             frame.to_csv(aside, index=False, float_format="%.6g")
         return Written(self.caption(frame), (*suffixes, ".csv"))
@@ -74,9 +74,9 @@ def _save_canvas(canvas: Canvas, path: Path) -> tuple[str, ...]:
 
 
 def _save_texts(texts: pd.DataFrame, path: Path) -> tuple[str, ...]:
-    styler = texts.style.format(escape="latex").format_index(escape="latex").format_index(escape="latex", axis="columns")
+    styler = texts.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     with written_aside(path.with_suffix(".tex")) as aside:
-        aside.write_text(styler.to_latex(hrules=True, multirow_align="t"), encoding="utf-8")
+        aside.write_text(styler.to_latex(hrules=True), encoding="utf-8")
     with written_aside(path.with_suffix(".html")) as aside:
-        aside.write_text(texts.to_html(border=0), encoding="utf-8")
+        aside.write_text(texts.to_html(index=False, border=0, justify="left"), encoding="utf-8")
     return ".tex", ".html"
