@@ -12,6 +12,7 @@ COMMANDS = {
     "plan": "what a sweep would take, before anything starts",
     "status": "what a folder of records holds",
     "show": "one record",
+    "pack": "a folder's records in one small file",
     "export": "a kept model as an adapter or merged into its base",
     "tasks.table": "rows, labels and token lengths of the tasks",
     "models": "put a model that needs no hub into the cache",

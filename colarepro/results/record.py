@@ -48,15 +48,23 @@ class Record:
         return identity_of(self.kind, self.config)
 
     def to_json(self) -> str:
-        """The record as JSON text; numbers that are not finite become ``null``, which JSON can hold."""
-        return json.dumps(_plain(dataclasses.asdict(self)), allow_nan=False, sort_keys=True) + "\n"
+        """The record as one line of JSON.
+
+        Numbers that are not finite become ``null``, which JSON can hold; predictions become a string where every one
+        is a single digit, as ``"0110"``.
+        """
+        plain = _plain(dataclasses.asdict(self))
+        plain["predictions"] = {split: _digits(labels) for split, labels in plain["predictions"].items()}
+        return json.dumps(plain, allow_nan=False, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str, source: str) -> "Record":
         """Read a record; raises `ColaError` naming ``source`` if the text is not a whole record."""
         try:
-            return cls(**json.loads(text))
-        except (json.JSONDecodeError, TypeError) as error:
+            record = cls(**json.loads(text))
+            labels = {split: _labels(digits) for split, digits in record.predictions.items()}
+            return dataclasses.replace(record, predictions=labels)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ColaError(f"{source} is not a whole record ({error}); delete it and run it again.") from error
 
 
@@ -83,6 +91,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _digits(labels: list[int]) -> str | list[int]:
+    short = all(type(label) is int and 0 <= label < 10 for label in labels)
+    return "".join(map(str, labels)) if short else labels
+
+
+def _labels(digits: str | list[int]) -> list[int]:
+    return [int(digit) for digit in digits] if isinstance(digits, str) else digits
 
 
 @functools.cache
