@@ -83,7 +83,7 @@ def tasks_in_order(tasks: Iterable[str]) -> list[str]:
 def span(counts: pd.Series) -> str:
     """The least and the most of them in words."""
     least, most = counts.min(), counts.max()
-    return str(most) if least == most else f"{least} to {most}"
+    return f"{most:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
 
 
 def setting(frame: pd.DataFrame) -> str:
