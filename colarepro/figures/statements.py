@@ -41,12 +41,8 @@ class Halves:
         if "train_loss_last" not in self.runs:
             return None
         runs = self.runs.assign(gap=self.runs["test_loss_last"] - self.runs["train_loss_last"])
-        cells = runs.pivot_table(index="data_seed", columns=["arm", "task"], values="gap")
-        if not {first, second} <= set(cells.columns.get_level_values("arm")):
-            return None
-        differences = (
-            (cells.xs(first, axis=1) - cells.xs(second, axis=1)).dropna(axis="columns", how="all").dropna(axis="index")
-        )
+        both = [runs[runs["arm"] == arm].set_index(["data_seed", "task"])["gap"] for arm in (first, second)]
+        differences = (both[0] - both[1]).dropna().unstack("task").dropna()
         return mean_interval(differences.mean(axis=1).tolist()) if len(differences) else None
 
 
