@@ -78,8 +78,8 @@ def caption(frame: pd.DataFrame) -> str:
         f"Theory: {span(theory)} seeds; chains of eight rank-1 links on noiseless regression after equal gradients, of "
         "ten on the digits, of 96 on the quadratic; for unseen data and gaps rank-1 links on regression with noise "
         f"{NOISE:g} and {SAMPLES} samples. Language models: {setting(frame)}, {span(models)} draws, chains of two "
-        "links of rank 8 where no length is named, mean over tasks. Supported or contradicted: the whole interval is on one "
-        "side of no difference. The halves agree or differ only where both can tell."
+        "links of rank 8 where no length is named, mean over tasks. Supported or contradicted: the whole interval is "
+        "on one side of no difference. The halves agree or differ only where both can tell."
     )
 
 
