@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -39,11 +40,10 @@ def test_equal_records_give_equal_bytes(name: str, records: list[Record], tmp_pa
 
 def test_a_table_reads_the_same_in_latex_and_html(records: list[Record], tmp_path: Path) -> None:
     figure("table-3").write(records, tmp_path)
-    (html,) = pd.read_html(tmp_path / "table-3.html")
+    html = [[cell.text for cell in row] for row in ElementTree.parse(tmp_path / "table-3.html").iter("tr")]
     latex = (tmp_path / "table-3.tex").read_text()
     rows = [line.removesuffix(r" \\").split(" & ") for line in latex.splitlines() if " & " in line]
-    assert [cell.replace("\\", "") for cell in rows[0]] == list(html.columns)
-    assert [row[0] for row in rows[1:]] == html["arm"].tolist()
+    assert [[cell.replace("\\", "") for cell in row] for row in rows] == html
     assert r"\toprule" in latex
 
 
