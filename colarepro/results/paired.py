@@ -50,9 +50,15 @@ class Comparison:
 
 
 def compare(
-    first: Sequence[Record], second: Sequence[Record], pools: Mapping[str, int] | None = None, flips: int = FLIPS
+    first: Sequence[Record],
+    second: Sequence[Record],
+    pools: Mapping[str, int] | None = None,
+    split: str = "test",
+    flips: int = FLIPS,
 ) -> Comparison:
     """First arm minus second on one task, over the draws that both have.
+
+    ``split`` names the answers: ``test``, of the epoch with the least dev loss, or ``test_last``, after the last epoch.
 
     Draws pair by ``data_seed`` and ``seed``; an arm without a ``seed`` (zero-shot) by ``data_seed`` alone. ``pools`` as
     in `items`. ``p`` is a paired permutation test: the signs of the differences are flipped answer by answer, which is
@@ -64,7 +70,7 @@ def compare(
     """
     pairs = _pairs(first, second)
     columns = common_items([record for record, _ in pairs], pools)
-    gained = [_right(record) - _right(other) for record, other in pairs]
+    gained = [_right(record, split) - _right(other, split) for record, other in pairs]
     draw = np.repeat(np.arange(len(pairs)), [len(gain) for gain in gained])
     item = np.unique(np.concatenate(columns), return_inverse=True)[1]
     gain = np.concatenate(gained)
@@ -139,6 +145,6 @@ def _draw(record: Record) -> tuple[int, int | None]:
     return record.config["data_seed"], record.config.get("seed")
 
 
-def _right(record: Record) -> np.ndarray:
-    """1 for every right answer of the test split, else 0."""
-    return np.equal(record.predictions["test"], record.predictions["test_labels"]).astype(np.int8)
+def _right(record: Record, split: str) -> np.ndarray:
+    """1 for every right answer to the test items, else 0."""
+    return np.equal(record.predictions[split], record.predictions["test_labels"]).astype(np.int8)
