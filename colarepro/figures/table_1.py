@@ -41,10 +41,17 @@ def draw(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (model, arm), own in frame[frame["certainty"] != OURS].groupby(["model", "arm"], sort=False):
         cells = {row["task"]: _reported_cell(row) for _, row in own.iterrows()}
-        rows.append(_row(f"{model}, reported", str(arm), cells, tasks, "-"))
-    if ours.empty:
-        return pd.DataFrame(rows)
-    model, everywhere = str(ours["model"].iloc[0]), ours["task"].nunique()
+        sure = "reported" if (own["certainty"] == "certain").all() else "reported, from memory"
+        rows.append(_row(f"{model}, {sure}", str(arm), cells, tasks, "-"))
+    if not ours.empty:
+        rows += _ours(ours, tasks)
+    texts = pd.DataFrame(rows)
+    return texts.assign(model=texts["model"].mask(texts["model"] == texts["model"].shift(), ""))
+
+
+def _ours(ours: pd.DataFrame, tasks: list[str]) -> list[dict[str, str]]:
+    """The arms in order, and the majority class last."""
+    model, everywhere, rows = str(ours["model"].iloc[0]), ours["task"].nunique(), []
     for arm in in_order(ours["arm"]):
         own = ours[ours["arm"] == arm]
         cells = {row["task"]: _cell(row) for _, row in own.iterrows()}
@@ -52,8 +59,7 @@ def draw(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append(_row(model, arm, cells, tasks, mean))
     majority = ours.groupby("task")["majority"].mean()
     cells = {str(task): f"{value:.1f}" for task, value in majority.items()}
-    rows.append(_row(model, "majority class", cells, tasks, f"{majority.mean():.1f}"))
-    return pd.DataFrame(rows)
+    return [*rows, _row(model, "majority class", cells, tasks, f"{majority.mean():.1f}")]
 
 
 def _row(model: str, arm: str, cells: dict[str, str], tasks: list[str], mean: str) -> dict[str, str]:

@@ -61,15 +61,16 @@ def test_table_1_has_mean_and_deviation_at_the_chosen_rate(name: str, task: str,
     assert found["draws"] == DRAWS == len(own)
     texts = figure("table-1").draw(figure("table-1").table(runs))
     assert isinstance(texts, pd.DataFrame)
-    assert row(texts, model="tiny", arm=name)[task] == f"{statistics.mean(own):.1f} ± {statistics.stdev(own):.1f}"
+    assert row(texts[2:], arm=name)[task] == f"{statistics.mean(own):.1f} ± {statistics.stdev(own):.1f}"
 
 
 def test_table_1_marks_what_is_doubtful_and_what_was_not_run(runs: list[Record]) -> None:
     texts = figure("table-1").draw(figure("table-1").table(runs))
     assert isinstance(texts, pd.DataFrame)
-    reported = row(texts, model="OPT-1.3B, reported", arm="cola")
+    reported = row(texts[:2], arm="cola")
+    assert texts["model"].tolist()[:4] == ["OPT-1.3B, reported, from memory", "", "tiny", ""]
     assert (reported["multirc"], reported["rte"], reported["mean"]) == ("70.63?", "74.15", "-")
-    assert row(texts, model="tiny", arm="lora")["multirc"] == "-"
+    assert row(texts[2:], arm="lora")["multirc"] == "-"
     assert not texts["arm"].str.contains("knot").any()  # the rank step-down and the knot policy have their figures
 
 
