@@ -39,10 +39,11 @@ def main() -> None:
 
 def write(arguments: Arguments) -> dict[str, str]:
     """The files' texts by name."""
+    reported = Reported.read(arguments.reported)
     pools = dict(pd.read_csv(arguments.tasks)[["task", "validation_rows"]].drop_duplicates().values.tolist())
     evidence = Evidence(Store(arguments.records), pools)
     theory = list(Store(arguments.theory))
-    judged = sections(evidence, Reported.read(arguments.reported), theory)
+    judged = sections(evidence, reported, theory)
     return {"CLAIMS.md": ledger(judged, evidence), "REPORT.md": report(judged, evidence, theory)}
 
 

@@ -90,7 +90,7 @@ def _llama(reported: Reported) -> Row:
     lora, cola = (reported.say(source="cola", where="Table 2", task="rte", arm=arm) for arm in ("lora", "cola"))
     gain = reported.say(source="cola", model="Llama-2-7B", quantity="gain", sign=True)
     return Row(
-        "COLA exceeds LoRA on rte, on Llama-2-7B too",
+        "on Llama-2-7B, too, COLA exceeds LoRA on rte",
         "Table 2, Llama-2-7B",
         f"{gain}; {lora} → {cola}; the other tasks' numbers were not recovered",
         "",

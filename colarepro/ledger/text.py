@@ -32,7 +32,7 @@ def ledger(sections: Sequence[Section], evidence: Evidence) -> str:
         "holds the reported numbers, and `data/README.md` what certain, secondhand, from memory and doubtful mean.",
         "**Measures** are differences in test accuracy, in points, of arms at the learning rate of least mean dev "
         "loss. An interval is of 95 % over draws and items together (`colarepro/results/crossed.py`). On one task p is "
-        "from a paired permutation test, with Holm's correction over the tasks; for a mean over tasks from Student's t. "
+        "from a paired permutation test, with Holm's correction over the tasks; of a mean over tasks from Student's t. "
         "What could be detected is the true difference that is found with 80 % power. **Seconds** are those of all "
         "runs behind a row, every learning rate; runs of a fleet count with their part of it. After its command, "
         "`python -m colarepro.claims --records runs/llm` judges the new records.",
