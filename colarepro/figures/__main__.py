@@ -18,7 +18,7 @@ from colarepro.results import Record, Store
 
 @dataclass(frozen=True)
 class Arguments:
-    """Draw figures from records; what theory still lacks is computed first, in about a minute."""
+    """Draw figures from records; what theory still lacks is computed first."""
 
     what: Annotated[str, tyro.conf.Positional]
     """all, list, or a figure's name."""
@@ -26,8 +26,8 @@ class Arguments:
     """Where figures, their CSVs and the index page go."""
     records: Path = Path("data/results")
     """Records of language models."""
-    theory: Path = Path("runs/theory")
-    """Where theory's records are kept; what is there is not computed again."""
+    theory: Path = Path("data/theory")
+    """Records of theory; what is not there is computed, in about a minute for all, and kept there."""
 
 
 def main() -> None:

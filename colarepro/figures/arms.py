@@ -43,9 +43,13 @@ def campaign(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def chosen(records: Iterable[Record]) -> pd.DataFrame:
-    """The finished runs of the `campaign` at the learning rates that dev chooses."""
+    """The runs of the `campaign` at the learning rates that dev chooses, without arms of which a draw did not finish
+    there, since an arm must not gain by the draws that it lost."""
     frame = selected(campaign(records))
-    return frame if frame.empty else frame[frame["status"] == "done"].reset_index(drop=True)
+    if frame.empty:
+        return frame
+    whole = (frame["status"] == "done").groupby([frame["task"], frame["arm"]]).transform("all")
+    return frame[whole].reset_index(drop=True)
 
 
 def spread(frame: pd.DataFrame, by: Sequence[str], quantity: str = "test_accuracy") -> pd.DataFrame:

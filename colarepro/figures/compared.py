@@ -14,19 +14,21 @@ from colarepro.results import Record, average, compare
 MEAN = "mean of tasks"
 
 
-def compared(records: Sequence[Record], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def compared(records: Sequence[Record], pairs: Sequence[tuple[str, str]], split: str = "test") -> pd.DataFrame:
     """First arm minus second in points of test accuracy at the learning rates chosen on dev, with the 95 % interval,
-    by pair and task; and the mean over tasks. Pairs of which an arm was not run are left out."""
+    by pair and task; and the mean over tasks. ``split`` as in `compare`. Pairs of which an arm was not run are left
+    out."""
     runs = chosen(records)
     if runs.empty:
         return runs
     by_identity = {record.identity: record for record in records}
     arms = {key: [by_identity[name] for name in own["identity"]] for key, own in runs.groupby(["arm", "task"])}
+    arms = {key: own for key, own in arms.items() if all(split in record.predictions for record in own)}
     rows = []
     for first, second in pairs:
         tasks = [task for task in tasks_in_order(runs["task"]) if (first, task) in arms and (second, task) in arms]
         # No flips: the permutation test's p belongs to the ledger of claims.
-        found = {task: compare(arms[first, task], arms[second, task], pools(), flips=0) for task in tasks}
+        found = {task: compare(arms[first, task], arms[second, task], pools(), split, flips=0) for task in tasks}
         if len(found) > 1:
             found[MEAN] = average(list(found.values()))
         for task, comparison in found.items():

@@ -1,7 +1,6 @@
 """COLA against LoRA, task by task: the paper's headline."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -16,19 +15,14 @@ from colarepro.figures.style import WIDTH, letter
 from colarepro.results import Record
 
 PAIRS = (("cola, length 2", "lora"), ("cola, length 3", "lora"))
-EPOCHS = ("best epoch", "last epoch")
+EPOCHS = {"best epoch": "test", "last epoch": "test_last"}
+"""Which answers of a record are judged."""
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
     """COLA minus LoRA by chain length, judged epoch and task, with the gain that the paper reports on OPT-1.3B."""
-    last = [
-        replace(record, predictions=record.predictions | {"test": record.predictions["test_last"]})
-        for record in records
-        if "test_last" in record.predictions
-    ]
-    judged = zip(EPOCHS, (records, last), strict=True)
-    frames = [compared(some, PAIRS).assign(epoch=epoch) for epoch, some in judged if some]
-    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    frames = [compared(records, PAIRS, split).assign(epoch=epoch) for epoch, split in EPOCHS.items()]
+    frame = pd.concat(frames, ignore_index=True)
     if not frame.empty:
         gains = reported().query("source == 'cola' and quantity == 'gain' and model == 'OPT-1.3B'").set_index("task")
         frame["reported"] = frame["task"].map(gains["value"].astype(float))

@@ -38,7 +38,8 @@ FIGURE = """<figure id="{name}">
 
 
 def write_index(written: Mapping[str, Written], folder: Path) -> Path:
-    """Write index.html with every figure that was written, by what it is drawn from; returns its path."""
+    """Write index.html with every figure that was written, by what it is drawn from, and the names of the others;
+    returns its path."""
     groups, contents = [], []
     for kind, title in GROUPS.items():
         names = [name for name in FIGURES if name in written and FIGURES[name].kind == kind]
@@ -47,6 +48,9 @@ def write_index(written: Mapping[str, Written], folder: Path) -> Path:
             groups.append(GROUP.format(title=title, figures=figures))
             links = ", ".join(f'<a href="#{name}">{escape(FIGURES[name].title)}</a>' for name in names)
             contents.append(f"<p><b>{title}</b>: {links}</p>")
+    missing = [escape(figure.title) for name, figure in FIGURES.items() if name not in written]
+    if missing:
+        contents.append(f"<p><b>Not drawn, for want of records</b>: {', '.join(missing)}</p>")
     path = folder / "index.html"
     with written_aside(path) as aside:
         aside.write_text(PAGE.format(contents="\n".join(contents), groups="\n".join(groups)), encoding="utf-8")

@@ -9,9 +9,10 @@ import pytest
 
 from colarepro.errors import ColaError
 from colarepro.figures import FIGURES, figure
+from colarepro.figures import __main__ as command
 from colarepro.figures.figure import NoRecordError, Written
 from colarepro.figures.index import write_index
-from colarepro.results import Record
+from colarepro.results import Record, Store, arm
 
 TABLES = ("table-1", "table-2", "table-3", "table-4", "agreement")
 
@@ -93,7 +94,30 @@ def test_the_index_shows_every_figure_in_its_group(tmp_path: Path) -> None:
     assert text.index("<h2>Language models") < text.index('id="table-1"') < text.index("<h2>Theory and")
 
 
-def test_the_index_leaves_out_what_was_not_written(tmp_path: Path) -> None:
+def test_the_index_says_what_was_not_drawn(tmp_path: Path) -> None:
     text = write_index({"cost": Written("Cost.", (".pdf", ".png", ".csv"))}, tmp_path).read_text()
-    assert "losses" not in text
+    assert "losses.png" not in text
     assert "<h2>Theory" not in text
+    (missing,) = [line for line in text.splitlines() if "Not drawn, for want of records" in line]
+    assert "Loss curves across knots" in missing
+    assert "Cost" not in missing
+
+
+def test_the_command_draws_what_has_records_and_names_the_rest(
+    runs: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "records")
+    for record in runs:
+        if arm(record) == "lora":
+            store.put(record)
+    wanted = {name: FIGURES[name] for name in ("chain-length", "knot-policy")}
+    monkeypatch.setattr(command, "FIGURES", wanted)
+    places = ["--records", str(tmp_path / "records"), "--output", str(tmp_path / "drawn")]
+    monkeypatch.setattr("sys.argv", ["colarepro figures", "all", *places])
+    command.main()
+    assert "not drawn: The figure 'knot-policy'" in capsys.readouterr().out
+    names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert names == ["chain-length.csv", "chain-length.pdf", "chain-length.png", "index.html"]
+    monkeypatch.setattr("sys.argv", ["colarepro figures", "knot-policy", *places])
+    with pytest.raises(NoRecordError, match="'knot-policy' found no record"):
+        command.main()
