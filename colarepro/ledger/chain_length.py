@@ -5,6 +5,7 @@ from colarepro.ledger.row import OURS, Row, Section, Span, count_of, interval, m
 from colarepro.results import Comparison
 
 REPORTED = "rises for most tasks (certain; numbers not recovered)"
+LENGTHS = (2, 3, 4, 5, 6)
 WHERE = "Figure 2 and Table 4, OPT-1.3B"
 
 
@@ -17,7 +18,7 @@ def section(evidence: Evidence) -> Section:
     rows.append(_both_steps(evidence, arms))
     rows += [
         mean_row(evidence, f"{length} links exceed 1", OURS, "—", f"cola, length {length}", "lora")
-        for length in (4, 5, 6)
+        for length in LENGTHS[2:]
         if evidence.comparisons(f"cola, length {length}", "lora")
     ]
     return Section("Chain length", "At equal numbers of epochs; one link is LoRA. Means over tasks.", rows)

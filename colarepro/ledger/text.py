@@ -4,10 +4,15 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
+from colarepro.ledger.by_task import by_task
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.row import Row, Section
 from colarepro.results.verdict import verdict
 
+BY_TASK = (
+    "Differences in points with their 95 % intervals, Holm's p over the tasks of a line, and after the semicolon the "
+    "least difference that could be detected."
+)
 HEADS = (
     "claim",
     "where",
@@ -30,6 +35,7 @@ def ledger(sections: Sequence[Section], evidence: Evidence) -> str:
     ]
     for section in sections:
         parts += [f"## {section.title}", section.note, _table(section.rows)]
+    parts += ["## By task", BY_TASK, _lines(by_task(evidence))]
     return "\n\n".join(parts) + "\n"
 
 
