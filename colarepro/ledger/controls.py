@@ -2,7 +2,7 @@
 
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.reported import Reported
-from colarepro.ledger.row import Row, Section, count_of, interval, mean_row, row
+from colarepro.ledger.row import OURS, Row, Section, count_of, interval, mean_row, row
 
 PAIRS = (
     ("merging a link exceeds restarting the optimizer alone", "cola, length 2", "lora-restart, length 2"),
@@ -25,7 +25,7 @@ SMALL = ("wsc", "cb")
 
 
 def section(evidence: Evidence) -> Section:
-    rows = [mean_row(evidence, claim, "not in the paper", "—", first, second) for claim, first, second in PAIRS]
+    rows = [mean_row(evidence, claim, OURS, "—", first, second) for claim, first, second in PAIRS]
     return Section(
         "Controls that the paper lacks",
         "Our questions, put as claims; each arm had the same grid of learning rates and the same epochs. Means over "

@@ -10,6 +10,9 @@ from colarepro.ledger.sweeps import command
 from colarepro.results import Comparison, average
 from colarepro.results.verdict import verdict
 
+OURS = "not in the paper"
+"""Where our own questions stand."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -103,10 +106,11 @@ def row(
     ours: str = "",
     n: str = "",
     claimed: float | None = None,
+    p: float = 0.0,
     tasks: Sequence[str] | None = None,
     scope: str = "",
 ) -> Row:
-    """A row about language models; without a measure it says that there is none."""
+    """A row about language models, with the word of `verdict`; without a measure it says that there is none."""
     over = list(tasks or evidence.tasks or TASKS)
     return Row(
         claim=claim,
@@ -114,8 +118,8 @@ def row(
         reported=reported,
         ours=(ours or interval(measured, " points")) if measured is not None else "",
         n=n if measured is not None else "",
-        verdict=verdict(measured.low, measured.high, claimed) if measured is not None else "not measured",
-        scope=scope or f"direction on {evidence.model}",
+        verdict=verdict(measured.low, measured.high, claimed, p) if measured is not None else "not measured",
+        scope=scope or f"{'' if where == OURS else 'direction '}on {evidence.model}",
         command=command(*evidence.campaign[:2], arms, over),
         seconds=evidence.seconds(over, arms) if measured is not None else 0.0,
         hardware=evidence.devices(over, arms) if measured is not None else "",

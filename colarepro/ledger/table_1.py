@@ -2,7 +2,7 @@
 
 from colarepro.ledger.evidence import TASKS, Evidence
 from colarepro.ledger.reported import Reported
-from colarepro.ledger.row import Row, Section, Span, count_of, interval, least, mean_row, row
+from colarepro.ledger.row import OURS, Row, Section, Span, count_of, interval, least, mean_row, row
 from colarepro.results import Comparison, holm, mean_interval
 
 WHERE = "Table 1, OPT-1.3B"
@@ -19,7 +19,7 @@ def section(evidence: Evidence, reported: Reported) -> Section:
         mean_row(
             evidence,
             "the same after the last epoch, not the one that dev chooses",
-            "not in the paper",
+            OURS,
             "—",
             evidence.chain,
             "lora",
@@ -63,6 +63,7 @@ def _on(task: str, evidence: Evidence, reported: Reported, found: Comparison | N
         ours,
         count_of([found]) if found else "",
         claimed=gain if certainty == "certain" else None,
+        p=0.0 if adjusted is None else adjusted,
         tasks=[task],
     )
 

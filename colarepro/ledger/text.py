@@ -1,12 +1,18 @@
-"""The ledger as Markdown."""
+"""The ledger as Markdown: prose in ``preamble.md``, the rule from `verdict`, tables from here."""
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 
+from colarepro.ledger.by_task import by_task
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.row import Row, Section
 from colarepro.results.verdict import verdict
 
+BY_TASK = (
+    "Differences in points with their 95 % intervals, Holm's p over the tasks of a line, and after the semicolon the "
+    "least difference that could be detected."
+)
 HEADS = (
     "claim",
     "where",
@@ -21,26 +27,15 @@ HEADS = (
 
 def ledger(sections: Sequence[Section], evidence: Evidence) -> str:
     """The whole of CLAIMS.md."""
+    preamble = Path(__file__).with_name("preamble.md").read_text(encoding="utf-8")
     rule = inspect.cleandoc(verdict.__doc__ or "").split("\n\n", 1)[1]
     parts = [
-        "# Claims and verdicts",
-        "Written by `python -m colarepro.claims` from the records in `data/results` and `data/theory`; not edited by "
-        "hand.",
-        f"**Which model.** The papers' models (OPT-1.3B, Llama-2-7B, RoBERTa-base) were not run. Every verdict on "
-        f"language models is on **{evidence.model}**, {arithmetic(evidence)}, and tests a claim's direction on another "
-        "model than the claim was made for; what contradicts it here says nothing sure of there. `data/reported.csv` "
-        "holds the reported numbers, and `data/README.md` what certain, secondhand, from memory and doubtful mean.",
-        "**Measures** are differences in test accuracy, in points, of arms at the learning rate of least mean dev "
-        "loss. An interval is of 95 % over draws and items together (`colarepro/results/crossed.py`). On one task p is "
-        "from a paired permutation test, with Holm's correction over the tasks; of a mean over tasks from Student's t. "
-        "What could be detected is the true difference that is found with 80 % power. **Seconds** are those of all "
-        "runs behind a row, every learning rate; runs of a fleet count with their part of it. After its command, "
-        "`python -m colarepro.claims --records runs/llm` judges the new records.",
-        f"**The rule for the words.** {rule}",
+        preamble.format(model=evidence.model, arithmetic=arithmetic(evidence), rule=rule).rstrip(),
         _summary(sections),
     ]
     for section in sections:
         parts += [f"## {section.title}", section.note, _table(section.rows)]
+    parts += ["## By task", BY_TASK, _lines(by_task(evidence))]
     return "\n\n".join(parts) + "\n"
 
 

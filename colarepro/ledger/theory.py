@@ -10,7 +10,7 @@ from colarepro.theory.claims import CLAIMS, evidence
 SHIFT = Row(
     "Theorem 4.1 extends to data whose distribution shifts, if it does so sublinearly in time",
     "COLA, remark on Theorem 4.1",
-    "stated, not proved (certain)",
+    "a remark (certain)",
     "",
     "",
     "not measured",

@@ -5,6 +5,7 @@ adapter) and the items that the test set happens to hold. A small test set recur
 draws to RTE's 277 items are not 1385 independent ones. Both are random here, and crossed: the resampling units are the
 draw, and the item as a whole with its answers in all draws. This is the design of studies in which several readers
 judge the same cases, and the variance is theirs: Obuchowski & Rockette (1995), with Hillis's (2007) degrees of freedom.
+MultiRC's answers to one question are items of their own, since records do not say which belong together.
 
 Resampling itself serves less well at five draws. In simulated campaigns this interval of 95 % holds the truth in 92 to
 96 %; a bootstrap of draws and then of items within them in 85 to 98 %, since five draws resampled show four fifths of

@@ -7,7 +7,9 @@ import pytest
 from colarepro.claims import Arguments, write
 from colarepro.errors import ColaError
 from colarepro.ledger import Reported, ledger, report, sections
+from colarepro.ledger.by_task import by_task
 from colarepro.ledger.evidence import TASKS
+from colarepro.results import holm
 from tests.ledger.conftest import ROOT, evidence_of
 
 
@@ -31,6 +33,24 @@ def test_every_line_of_a_table_has_as_many_cells(reported: Reported) -> None:
     for part in text.split("\n\n"):
         if part.startswith("|"):
             assert len({line.replace("\\|", "").count("|") for line in part.splitlines()}) == 1
+
+
+def test_the_table_by_task_is_that_of_the_comparisons() -> None:
+    by_arm = {"lora": 0.6, "cola, length 2": 0.62, "lora-restart, length 2": 0.5}
+    evidence = evidence_of({"rte": by_arm, "wic": by_arm, "cb": {"lora": 0.6, "cola, length 2": 0.5}})
+    heads, *rows = by_task(evidence)
+    assert heads == ["first - second", "cb", "wic", "rte"]
+    assert [row[0] for row in rows] == [
+        "`cola, length 2` - `lora`",
+        "`cola, length 2` - `lora-restart, length 2`",
+        "`lora-restart, length 2` - `lora`",
+    ]
+    assert rows[1][1] == "—"
+    found = evidence.comparisons("cola, length 2", "lora")
+    adjusted = holm([found[task].p for task in ("cb", "wic", "rte")])
+    for cell, task, p in zip(rows[0][1:], ("cb", "wic", "rte"), adjusted, strict=True):
+        comparison = found[task]
+        assert cell.startswith(f"{comparison.difference:+.2f} [{comparison.low:.2f}, {comparison.high:.2f}], p {p:.3f}")
 
 
 def test_the_ledger_says_which_model_it_speaks_of(reported: Reported) -> None:

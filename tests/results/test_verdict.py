@@ -24,3 +24,19 @@ from colarepro.results.verdict import verdict
 )
 def test_the_rule(low: float, high: float, claimed: float | None, word: str) -> None:
     assert verdict(low, high, claimed) == word
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "claimed", "word"),
+    [
+        (0.1, 5.0, None, "cannot tell at this n"),
+        (-5.0, -0.1, None, "cannot tell at this n"),
+        (0.1, 2.0, 3.0, "contradicted"),  # the size is, whatever the sign
+        (-1.0, 2.0, 1.0, "cannot tell at this n"),
+    ],
+)
+def test_a_sign_that_does_not_survive_holm_does_not_count(
+    low: float, high: float, claimed: float | None, word: str
+) -> None:
+    assert verdict(low, high, claimed, p=0.06) == word
+    assert verdict(low, high, None, p=0.05) == verdict(low, high)
