@@ -36,12 +36,13 @@ def draw(frame: pd.DataFrame) -> Canvas:
     frame = frame[~is_ablation(frame["arm"])]
     arms, tasks = in_order(frame["arm"]), tasks_in_order(frame["task"])
     rates = sorted(frame["learning_rate"].unique())
+    shades = plt.colormaps["Blues"].with_extremes(bad="0.8")
     columns = pd.MultiIndex.from_product([tasks, rates])
     canvas, panels = plt.subplots(2, 1, figsize=(WIDTH, 1.3 + 0.28 * len(arms)), sharex=True)
     for number, (axes, split) in enumerate(zip(panels, ("dev", "test"), strict=True)):
         cells = frame.pivot(index="arm", columns=["task", "learning_rate"], values=f"{split}_loss_points")
         image = axes.imshow(
-            cells.reindex(index=arms, columns=columns), cmap="Blues", vmin=0, vmax=LARGEST, aspect="auto"
+            cells.reindex(index=arms, columns=columns), cmap=shades, vmin=0, vmax=LARGEST, aspect="auto"
         )
         picked = frame[frame["chosen"]]
         axes.plot(
@@ -73,8 +74,7 @@ def caption(frame: pd.DataFrame) -> str:
         f"What each learning rate loses against the best one of the same task and arm: {setting(frame)}, means over "
         f"{span(frame['draws'])} draws. Dots: the rate that the least mean dev loss chooses; it costs "
         f"{picked['test_loss_points'].mean():.1f} points of test accuracy on average against the best one in "
-        f"hindsight, and lies at an end of the grid in {at_edge} of {len(picked)} cells. White without a dot may also "
-        "be a rate at which every run failed."
+        f"hindsight, and lies at an end of the grid in {at_edge} of {len(picked)} cells. Grey: no run finished there."
     )
 
 

@@ -7,7 +7,7 @@ from colarepro.theory.experiments import EXPERIMENTS, Settings
 from colarepro.theory.experiments.job import run
 from tests.figures.campaign import campaign
 
-SETTINGS = Settings(seeds=2, steps=80, horizon=8, rates=(0.1,), longest_chain=2)
+SETTINGS = Settings(seeds=2, steps=80, horizon=8, rates=(0.1,), longest_chain=3)
 
 
 @pytest.fixture(scope="session")

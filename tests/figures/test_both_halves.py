@@ -85,6 +85,32 @@ def test_a_smaller_gap_supports_a_smaller_gap(records: list[Record], runs: list[
     assert found["word"] == word
 
 
+@pytest.mark.parametrize(
+    ("statement", "curve", "second"),
+    [
+        ("three links beat one on unseen data", "test_loss", ("COLA, rank-1 links", 1)),
+        ("three links have a smaller gap than one", "generalization_gap", ("COLA, rank-1 links", 1)),
+        (
+            "three links have a smaller gap than LoRA of their summed rank",
+            "generalization_gap",
+            ("LoRA, summed rank", 3),
+        ),
+    ],
+)
+def test_theory_s_chains_of_three_are_paired_by_seed(
+    statement: str, curve: str, second: tuple[str, int], records: list[Record]
+) -> None:
+    found = {
+        (record.config["label"], record.config["length"]): [seed[-1] for seed in record.curves[curve]]
+        for record in records
+        if record.config.get("experiment") == "generalization"
+        and (record.config["problem"]["noise"], record.config["problem"]["samples"]) == (1.0, 28)
+    }
+    mean = np.subtract(found["COLA, rank-1 links", 3], found[second]).mean()
+    table = figure("agreement").table(records)
+    assert row(table, statement=statement, half="theory: regression")["value"] == pytest.approx(mean)
+
+
 def test_every_statement_is_of_both_halves(records: list[Record]) -> None:
     halves = figure("agreement").table(records).groupby("statement")["half"].agg(set)
     assert set(halves.index) == set(STATEMENTS)

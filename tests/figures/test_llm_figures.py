@@ -95,6 +95,9 @@ def test_chain_length_and_table_4_share_their_numbers(name: str, series: str, le
     table = figure("chain-length").table(runs)
     found = row(table, task="wic", series=series, length=length)
     assert 100 * found["mean"] == pytest.approx(statistics.mean(own))
+    last = accuracies(chosen(runs, "wic", "cola, length 2"), "test_accuracy_last")
+    found = row(table, task="wic", series="chain, after the last epoch", length=2)
+    assert 100 * found["mean"] == pytest.approx(statistics.mean(last))
     assert "not run: length 4, 5, 6" in figure("chain-length").caption(table)
     texts = figure("table-4").draw(figure("table-4").table(runs))
     assert isinstance(texts, pd.DataFrame)
@@ -251,6 +254,21 @@ def test_runs_that_failed_or_diverged_are_not_drawn(name: str, runs: list[Record
         if record.config.get("learning_rate") == RATES[1]
     ]
     pd.testing.assert_frame_equal(figure(name).table([*kept, *lost]), figure(name).table(kept))
+
+
+def test_an_arm_gains_nothing_by_draws_that_it_lost(runs: list[Record]) -> None:
+    """At every rate one draw diverged."""
+    lost = [
+        dataclasses.replace(record, status="diverged")
+        if (arm(record), record.config["task"], record.config.get("seed")) == ("full", "rte", 1)
+        else record
+        for record in runs
+    ]
+    table = figure("table-1").table(lost)
+    assert not ((table["arm"] == "full") & (table["task"] == "rte")).any()
+    texts = figure("table-1").draw(table)
+    assert isinstance(texts, pd.DataFrame)
+    assert row(texts[2:], arm="full")[["rte", "mean"]].tolist() == ["-", "-"]
 
 
 @pytest.mark.parametrize("name", LLM)
