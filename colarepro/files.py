@@ -19,8 +19,8 @@ def cache_folder() -> Path:
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it over ``path`` only if the block succeeds.
 
-    A crash or an exception leaves whatever stood at ``path`` untouched. The suffix is kept, since
-    writers such as matplotlib choose the format by it.
+    A crash or an exception leaves whatever stood at ``path`` untouched, and so does a power cut, since the bytes are on
+    the disk before the name is. The suffix is kept, since writers such as matplotlib choose the format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
@@ -29,6 +29,8 @@ def written_aside(path: Path) -> Iterator[Path]:
     try:
         yield aside
         aside.chmod(0o644)  # mkstemp makes files private
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
