@@ -190,6 +190,8 @@ def _read(path: Path) -> Record:
         raise
     except OSError as error:
         raise ColaError(f"The record {path} could not be read: {error.strerror}.") from error
+    except ColaError as error:
+        raise ColaError(f"{str(error).rstrip('.')}; `colarepro doctor --repair` sets it aside.") from error
     if record.identity != path.stem:
         raise ColaError(f"{path} holds the record {record.identity}, which should be its name.")
     return record
