@@ -1,6 +1,7 @@
 """What a run leaves behind: one typed JSON record a run, in a folder of records; and tables and statistics of them."""
 
 from colarepro.results.arms import arm, settings
+from colarepro.results.damage import Damage
 from colarepro.results.paired import Comparison, average, compare, holm
 from colarepro.results.record import Record, environment
 from colarepro.results.runs_table import CELL, runs_table, selected
@@ -10,6 +11,7 @@ from colarepro.results.store import Store
 __all__ = [
     "CELL",
     "Comparison",
+    "Damage",
     "Interval",
     "Record",
     "Store",

@@ -1,9 +1,8 @@
-"""Many records in one file for a repository: one a line, compressed by xz."""
+"""Many records in one file for a repository: one a line, compressed by xz as one stream."""
 
 import dataclasses
 import functools
 import lzma
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,15 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Archive:
-    """What a file of packed records holds: the text of each record, JSON, by its identity."""
+    """What a file of packed records holds: the text of each record, JSON, by its identity; and what is wrong with it.
+
+    ``damage`` is empty for a whole file. A file that was cut off still gives the lines before the cut, since xz
+    unpacks a beginning without the rest. A file that xz finds altered gives none, since its check is of the whole.
+    """
 
     path: Path
     texts: Mapping[str, str]
+    damage: tuple[str, ...] = ()
 
     def record(self, identity: str) -> Record:
         """One record; raises `KeyError` if it is not there."""
@@ -30,27 +34,47 @@ class Archive:
 
 
 def read_archive(path: Path) -> Archive:
-    """The records of a packed file, unpacked once in a process and again only if the file has changed.
-
-    Raises `ColaError` if the file cannot be read, is not whole, or has a line that is no record.
-    """
+    """The records of a packed file, unpacked once in a process and again only if the file has changed."""
     try:
         state = path.stat()
         return _unpacked(path, state.st_ino, state.st_mtime_ns, state.st_size)
     except OSError as error:
-        raise ColaError(f"The archive {path} could not be read: {error.strerror}.") from error
+        return Archive(path, {}, (f"The archive {path} could not be read: {error.strerror}.",))
 
 
 @functools.lru_cache(maxsize=16)
 def _unpacked(path: Path, inode: int, modified: int, size: int) -> Archive:
-    try:
-        lines = [line.decode() for line in lzma.decompress(path.read_bytes()).splitlines()]
-    except (lzma.LZMAError, UnicodeDecodeError) as error:
-        raise ColaError(f"The archive {path} is not whole ({error}).") from error
+    text, wrong = _decompressed(path.read_bytes())
     texts: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        texts.setdefault(Record.from_json(line, f"Line {number} of {path}").identity, line)
-    return Archive(path, texts)
+    damage: list[str] = []
+    for number, line in enumerate(text.split(b"\n")[:-1], 1):
+        try:
+            record = Record.from_json(line, f"Line {number} of {path}")
+        except ColaError as error:
+            damage.append(str(error))
+            continue
+        if texts.setdefault(record.identity, line.decode()) != line.decode():
+            damage.append(f"Line {number} of {path} is a second, different record {record.identity}; the first counts.")
+    if wrong:
+        damage.append(f"The archive {path} is not whole ({wrong}); {len(texts)} of its records can be read.")
+    return Archive(path, texts, tuple(damage))
+
+
+def _decompressed(packed: bytes) -> tuple[bytes, str]:
+    """The text as far as it is sound, and what is wrong with the rest. Files joined by ``cat`` are read one by one."""
+    text = b""
+    while True:
+        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+        try:
+            part = stream.decompress(packed)
+        except lzma.LZMAError as error:
+            return text, str(error).lower()
+        text += part
+        if not stream.eof:
+            return text, "its end is missing"
+        packed = stream.unused_data
+        if not packed:
+            return text if text.endswith(b"\n") or not text else text + b"\n", ""
 
 
 def write_archive(path: Path, records: Iterable[Record]) -> None:
@@ -66,9 +90,9 @@ def write_archive(path: Path, records: Iterable[Record]) -> None:
     text = "".join(_rounded(by_identity[identity]).to_json() for identity in sorted(by_identity))
     try:
         with written_aside(path) as aside:
-            aside.write_bytes(lzma.compress(text.encode(), preset=9))  # whose window of 64 MiB sees them all
+            aside.write_bytes(lzma.compress(text.encode()))
     except OSError as error:
-        raise ColaError(f"The archive {path} could not be written: {os.strerror(error.errno or 0)}.") from error
+        raise ColaError(f"The archive {path} could not be written: {error.strerror}.") from error
 
 
 def _rounded(record: Record) -> Record:

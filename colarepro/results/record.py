@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from colarepro import __version__
 from colarepro.errors import ColaError
@@ -58,14 +58,26 @@ class Record:
         return json.dumps(plain, allow_nan=False, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> "Record":
+    def from_json(cls, text: str | bytes, source: str) -> "Record":
         """Read a record; raises `ColaError` naming ``source`` if the text is not a whole record."""
         try:
-            record = cls(**json.loads(text))
+            record = cls(**json.loads(text if isinstance(text, str) else text.decode()))
+            _check(record)
             labels = {split: _labels(digits) for split, digits in record.predictions.items()}
             return dataclasses.replace(record, predictions=labels)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise ColaError(f"{source} is not a whole record ({error}); delete it and run it again.") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ColaError(f"{source} is not a whole record ({error}).") from error
+
+
+def _check(record: Record) -> None:
+    """Raises `ValueError` unless the fields are of their types, as far as it is cheap to see."""
+    for entry in dataclasses.fields(record):
+        value = getattr(record, entry.name)
+        allowed = get_args(entry.type) if entry.name in ("kind", "status") else ()
+        if allowed and value not in allowed:
+            raise ValueError(f"its {entry.name} is {value!r:.40}")
+        if not allowed and not isinstance(value, str if entry.name == "reason" else dict):
+            raise ValueError(f"its {entry.name} is {value!r:.40}")
 
 
 def identity_of(kind: str, config: dict[str, Any]) -> str:
@@ -99,7 +111,11 @@ def _digits(labels: list[int]) -> str | list[int]:
 
 
 def _labels(digits: str | list[int]) -> list[int]:
-    return [int(digit) for digit in digits] if isinstance(digits, str) else digits
+    if isinstance(digits, list):
+        return digits
+    if not isinstance(digits, str) or not (digits == "" or (digits.isascii() and digits.isdigit())):
+        raise ValueError(f"its predictions are {digits!r:.40}")
+    return [int(digit) for digit in digits]
 
 
 @functools.cache

@@ -1,5 +1,4 @@
 import hashlib
-import lzma
 from pathlib import Path
 
 import pytest
@@ -52,13 +51,13 @@ def test_a_long_lived_store_sees_an_archive_that_changed(tmp_path: Path) -> None
 
 def test_many_questions_unpack_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = packed([record(seed) for seed in range(50)], tmp_path / "out" / "a.jsonl.xz", tmp_path / "in")
-    unpacked, decompress = [], lzma.decompress
+    unpacked, decompress = [], colarepro.results.archive._decompressed
 
-    def counted(data: bytes) -> bytes:
+    def counted(data: bytes) -> tuple[bytes, str]:
         unpacked.append(data)
         return decompress(data)
 
-    monkeypatch.setattr(colarepro.results.archive.lzma, "decompress", counted)
+    monkeypatch.setattr(colarepro.results.archive, "_decompressed", counted)
     for seed in range(100):
         assert (Store(tmp_path / "out").get("llm", record(seed).config) is not None) == (seed < 50)
         assert (store.get("llm", record(seed).config) is not None) == (seed < 50)
@@ -88,7 +87,9 @@ def test_packing_rounds_the_curves_of_language_models_and_nothing_else(tmp_path:
     )
 
 
-@pytest.mark.parametrize(("name", "said"), [("a.json", r"ends in \.jsonl\.xz"), ("a.jsonl.xz", "no records to pack")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("a.json", r"ends in \.jsonl\.xz"), ("a.jsonl.xz", "no single records to pack")]
+)
 def test_what_cannot_be_packed_is_refused(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(ColaError, match=said):
         Store(tmp_path / "empty").pack(tmp_path / name)

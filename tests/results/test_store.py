@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from colarepro.errors import ColaError
 from colarepro.files import written_aside
 from colarepro.results import Record, Store
 
@@ -43,14 +42,6 @@ def test_records_with_lists_of_predictions_are_still_read(tmp_path: Path) -> Non
     path = Store(tmp_path).put(Record("llm", {}))
     path.write_text(json.dumps({"kind": "llm", "config": {}, "predictions": {"test": [1, 0]}}))
     assert Store(tmp_path).get("llm", {}) == Record("llm", {}, predictions={"test": [1, 0]})
-
-
-def test_half_a_record_is_named(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    path = store.put(record())
-    path.write_text(path.read_text()[:40])
-    with pytest.raises(ColaError, match=f"{path.name} is not a whole record"):
-        list(store)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
