@@ -34,7 +34,7 @@ def draw(frame: pd.DataFrame) -> pd.DataFrame:
         row = {"arm": arm, "reported": "not recovered", "trained at first": f"{own['parameters_trained'].mean():,.0f}"}
         for name, column in COUNTS.items():
             least, most = own[column].min() / 1e12, own[column].max() / 1e12
-            row[f"TFLOPs, {name}"] = f"{least:.1f} to {most:.1f}"
+            row[f"TFLOPs, {name}"] = f"{least:.3g} to {most:.3g}"
             row[f"against LoRA, {name}"] = "-" if arm == "lora" else f"{own[f'{name}_excess'].mean():+.2f} %"
         rows.append(row)
     return pd.DataFrame(rows)

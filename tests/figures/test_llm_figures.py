@@ -225,6 +225,15 @@ def test_forest_compares_what_each_epoch_answered(epoch: str, answers: str, runs
     assert np.isnan(mean["reported"])
 
 
+def test_other_data_under_a_task_s_name_is_compared_too(runs: list[Record]) -> None:
+    """As many items as were asked for are taken for a part of the task's known split, which these labels are not of."""
+    asked = {"test_examples": len(runs[0].predictions["test"])}
+    table = figure("forest").table([dataclasses.replace(record, config=record.config | asked) for record in runs])
+    differences = figure("forest").table(runs)["difference"]
+    assert table["difference"].tolist() == pytest.approx(differences.tolist())
+    assert row(table, epoch="best epoch", first="cola, length 2", task="rte")["items"] == DRAWS * asked["test_examples"]
+
+
 def test_controls_name_what_was_not_run(runs: list[Record]) -> None:
     table = figure("controls").table(runs)
     assert set(table["second"]) == set(ARMS) & set(table["second"])
