@@ -1,10 +1,13 @@
 """Every comparison of the ledger task by task, with p-values that Holm's correction has been through."""
 
+import math
+
 from colarepro.ledger.chain_length import LENGTHS
 from colarepro.ledger.controls import PAIRS
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.rank_step_down import RANKS, arm
-from colarepro.results import holm
+from colarepro.ledger.row import interval
+from colarepro.results import Comparison, holm
 
 
 def by_task(evidence: Evidence) -> list[list[str]]:
@@ -17,10 +20,12 @@ def by_task(evidence: Evidence) -> list[list[str]]:
     for first, second in dict.fromkeys(pairs):
         found = evidence.comparisons(first, second)
         adjusted = dict(zip(found, holm([comparison.p for comparison in found.values()]), strict=True))
-        cells = {
-            task: f"{c.difference:+.2f} [{c.low:.2f}, {c.high:.2f}], p {adjusted[task]:.3f}; {c.detectable:.1f}"
-            for task, c in found.items()
-        }
+        cells = {task: _cell(comparison, float(adjusted[task])) for task, comparison in found.items()}
         if cells:
             rows.append([f"`{first}` - `{second}`", *(cells.get(task, "—") for task in evidence.tasks)])
     return rows
+
+
+def _cell(comparison: Comparison, adjusted: float) -> str:
+    shown = interval(comparison)
+    return shown if math.isnan(adjusted) else f"{shown}, p {adjusted:.3f}; {comparison.detectable:.1f}"

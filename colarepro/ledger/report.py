@@ -55,8 +55,9 @@ def _lost(evidence: Evidence) -> str:
     if lost.empty:
         return "all finished"
     reasons = Counter(evidence.records[identity].reason or "no reason given" for identity in lost["identity"])
-    said = "; ".join(f"{count}: {reason.rstrip('.')}" for reason, count in reasons.most_common(3))
-    return f"{', '.join(f'{count} {word}' for word, count in Counter(lost['status']).items())}, most often {said}"
+    said = "; ".join(f"{reason.rstrip('.')} ({count})" for reason, count in reasons.most_common(3))
+    counts = ", ".join(f"{count} {word}" for word, count in sorted(Counter(lost["status"]).items()))
+    return f"{counts}, most often: {said}"
 
 
 def _verdicts(sections: Sequence[Section]) -> str:

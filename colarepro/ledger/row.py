@@ -136,6 +136,7 @@ def mean_row(
     ours = ""
     if mean:
         above = sum(comparison.difference > 0 for comparison in found)
-        ours = f"{interval(mean, ' points')}, p {mean.p:.3f}; above on {above} of {len(found)}"
+        p = "" if math.isnan(mean.p) else f", p {mean.p:.3f}"
+        ours = f"{interval(mean, ' points')}{p}; above on {above} of {len(found)}"
     n = count_of(found) if found else ""
     return row(evidence, claim, where, reported, [first, second], mean, ours, n, tasks=list(by_task))

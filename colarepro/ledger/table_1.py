@@ -51,8 +51,10 @@ def _on(task: str, evidence: Evidence, reported: Reported, found: Comparison | N
     if found:
         ours = (
             f"{evidence.accuracies(task, 'lora').mean():.2f} → {evidence.accuracies(task, evidence.chain).mean():.2f}: "
-            f"{interval(found, ' points')}; Holm p {adjusted:.3f}; {found.detectable:.1f} could be detected"
+            f"{interval(found, ' points')}"
         )
+        if found.draws > 1:
+            ours += f"; Holm p {adjusted:.3f}; {found.detectable:.1f} could be detected"
     return row(
         evidence,
         f"COLA exceeds LoRA on {task}",

@@ -1,16 +1,17 @@
 """The two files as a whole."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from colarepro.claims import Arguments, write
 from colarepro.errors import ColaError
-from colarepro.ledger import Reported, ledger, report, sections
+from colarepro.ledger import Evidence, Reported, ledger, report, sections
 from colarepro.ledger.by_task import by_task
 from colarepro.ledger.evidence import TASKS
 from colarepro.results import holm
-from tests.ledger.conftest import ROOT, evidence_of
+from tests.ledger.conftest import ROOT, evidence_of, made
 
 
 def written(**changes: Path) -> dict[str, str]:
@@ -51,6 +52,28 @@ def test_the_table_by_task_is_that_of_the_comparisons() -> None:
     for cell, task, p in zip(rows[0][1:], ("cb", "wic", "rte"), adjusted, strict=True):
         comparison = found[task]
         assert cell.startswith(f"{comparison.difference:+.2f} [{comparison.low:.2f}, {comparison.high:.2f}], p {p:.3f}")
+
+
+def test_a_single_draw_has_no_interval_and_earns_no_word(reported: Reported) -> None:
+    evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.9}}, draws=1)
+    judged = sections(evidence, reported, [])
+    text = ledger(judged, evidence) + report(judged, evidence, [])
+    assert "interval unknown" in text
+    assert " nan" not in text
+    assert "[nan" not in text
+    assert {row.verdict for row in judged[0].rows} == {"cannot tell at this n", "not measured"}
+
+
+def test_runs_that_were_lost_are_counted_with_their_reasons(reported: Reported) -> None:
+    lost = [
+        replace(record, status="diverged", reason="The loss was not finite at step 3.")
+        for record in made("lora", 0.5, learning_rate=1.0)
+    ]
+    lost += [replace(record, status="failed", reason="No memory.") for record in made("lora", 0.5, learning_rate=2.0)]
+    evidence = Evidence([*made("lora", 0.6), *made("cola, length 2", 0.6), *lost])
+    text = report(sections(evidence, reported, []), evidence, [])
+    assert "20 runs (5 diverged, 5 failed, most often: The loss was not finite at step 3 (5); No memory (5))" in text
+    assert set(evidence.comparisons("cola, length 2", "lora")) == {"rte"}
 
 
 def test_the_ledger_says_which_model_it_speaks_of(reported: Reported) -> None:
