@@ -33,6 +33,8 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
     )
     set_seed(config.seed)
     prepared = _prepare(material)
+    # Before training, since later links may have other ranks, and the best epoch's comes back at the end.
+    counted, sizes = count(prepared.model), _sizes(prepared)
     with tempfile.TemporaryDirectory(prefix="colarepro-") as scratch:
         folder = Path(scratch) if folder is None else folder
         checkpoint = last_whole(folder)
@@ -75,7 +77,6 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
         if keep is not None and not reason:
             keep_model(prepared, keep)
 
-    counted = count(prepared.model)
     return material.record(
         *predictions,
         status="diverged" if reason else "done",
@@ -83,8 +84,7 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
         scores=judged,
         curves=_curves(trainer, prepared),
         costs={
-            "parameters": sum(parameter.numel() for parameter in prepared.model.parameters()),
-            "parameters_trained": sum(p.numel() for p in prepared.model.parameters() if p.requires_grad),
+            **sizes,
             "tokens": trainer.fed.tokens,
             "padding_share": trainer.fed.padding_share,
             "flops_train": flops_by_formula(prepared.model, trainer.fed),
@@ -111,6 +111,15 @@ def _prepare(material: Material) -> Prepared:
         steps_per_epoch = math.ceil(len(material.splits.train) / config.batch_size)
         prepared.chain.schedule.resolve(config.max_steps or steps_per_epoch * config.epochs, steps_per_epoch)
     return prepared
+
+
+def _sizes(prepared: Prepared) -> dict[str, float]:
+    """Parameters of a model with its last link."""
+    trained = sum(p.numel() for p in prepared.model.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in prepared.model.parameters() if not p.requires_grad)
+    ranks = prepared.chain.schedule.ranks if prepared.chain is not None else ()
+    last = trained * ranks[-1] // ranks[0] if ranks else trained
+    return {"parameters": frozen + last, "parameters_trained": last}
 
 
 def _arguments(config: RunConfig, folder: Path, device: str, report_to: str) -> TrainingArguments:
