@@ -8,15 +8,17 @@ random, whose speed is that of the real ones.
 import contextlib
 import dataclasses
 import functools
+import gc
 import io
 import json
+import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import tyro
@@ -87,6 +89,9 @@ SHAPES: dict[str, PreTrainedConfig] = {
 }
 BATCH = 8
 
+Contender: TypeAlias = "Callable[[Setting], tuple[float, float]]"
+"""Seconds of a step and of a knot."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -99,7 +104,9 @@ class Arguments:
     fleet: tuple[int, ...] = (25,)
     """Sizes of the fleet."""
     chain: tuple[int, ...] = (1, 2)
-    """Lengths of the chain in the fleet; 1 is LoRA."""
+    """Lengths of the chain, of our run and in the fleet; 1 is LoRA."""
+    alone: bool = True
+    """Measure (a) to (c), too."""
     steps: int = 20
     """Measured in every repeat."""
     repeats: int = 3
@@ -151,8 +158,7 @@ class Clock:
         start = self.setting.config.max_steps or 0
         past = self.count - (start - self.setting.steps * self.setting.repeats)
         if past >= 0 and past % self.setting.steps == 0:
-            if self.setting.device != "cpu":
-                torch.cuda.synchronize(self.setting.device)
+            _wait(self.setting.device)
             self.marks.append(time.perf_counter())
 
     @property
@@ -178,15 +184,15 @@ def main() -> None:
                     shape, length, Path(folder), device, arguments.dtype, arguments.steps, arguments.repeats
                 )
                 _write(setting)
-                contenders: dict[str, tuple[Callable[[Setting], float], int]] = {
-                    "(a) PEFT + Trainer": (_plain_trainer, 1),
-                    "(b) PEFT, label rows": (_plain_loop, 1),
-                    "(c) one run": (_single, 1),
+                contenders: dict[str, tuple[Contender, int]] = {}
+                if arguments.alone:
+                    contenders |= {"(a) PEFT + Trainer": (_plain_trainer, 1), "(b) PEFT, label rows": (_plain_loop, 1)}
+                    contenders |= {f"(c) one run, {_arm(n)}": (_single(n, device), 1) for n in arguments.chain}
+                contenders |= {
+                    f"(d) fleet of {size}, {_arm(links)}": (_fleet(size, links), size)
+                    for size in arguments.fleet
+                    for links in arguments.chain
                 }
-                for size in arguments.fleet:
-                    for links in arguments.chain:
-                        label = f"(d) fleet of {size}, {'LoRA' if links == 1 else f'COLA {links}'}"
-                        contenders[label] = functools.partial(_fleet, size=size, links=links), size
                 rows += _measure(setting, contenders, ceiling)
                 _show(rows, ceiling, device)
     if arguments.output is not None:
@@ -194,8 +200,12 @@ def main() -> None:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
+def _arm(links: int) -> str:
+    return "LoRA" if links == 1 else f"COLA {links}"
+
+
 def _measure(
-    setting: Setting, contenders: dict[str, tuple[Callable[[Setting], float], int]], ceiling: float
+    setting: Setting, contenders: dict[str, tuple[Contender, int]], ceiling: float
 ) -> Iterator[dict[str, Any]]:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(SHAPES[setting.shape])
@@ -205,10 +215,11 @@ def _measure(
     for label, (run, size) in contenders.items():
         reset_peak(setting.device)
         try:
-            seconds = run(setting)
+            seconds, knot = run(setting)
         except torch.cuda.OutOfMemoryError:
             continue
         finally:
+            gc.collect()
             torch.cuda.empty_cache()
         rate = size * BATCH / seconds
         first = first or rate
@@ -218,6 +229,7 @@ def _measure(
             "length": setting.length,
             "contender": label,
             "ms_a_step": 1000 * seconds,
+            "ms_a_knot": 1000 * knot,
             "examples_a_second": rate,
             "tokens_a_second": rate * setting.length,
             "teraflops": work / 1e12,
@@ -227,7 +239,7 @@ def _measure(
         }
 
 
-def _plain_trainer(setting: Setting) -> float:
+def _plain_trainer(setting: Setting) -> tuple[float, float]:
     """MeZO's loss from the logits of every candidate over the whole vocabulary, in the Trainer."""
     prompts, labels, candidates, model = _plain(setting)
     clock = Clock(setting)
@@ -270,10 +282,10 @@ def _plain_trainer(setting: Setting) -> float:
         trainer.remove_callback(PrinterCallback)
         trainer.model_accepts_loss_kwargs = False
         trainer.train()
-    return clock.seconds
+    return clock.seconds, math.nan
 
 
-def _plain_loop(setting: Setting) -> float:
+def _plain_loop(setting: Setting) -> tuple[float, float]:
     prompts, labels, candidates, model = _plain(setting)
     clock, kind = Clock(setting), setting.device.partition(":")[0]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -291,10 +303,15 @@ def _plain_loop(setting: Setting) -> float:
         optimizer.step()
         optimizer.zero_grad()
         clock.tick()
-    return clock.seconds
+    return clock.seconds, math.nan
 
 
-def _single(setting: Setting) -> float:
+def _single(links: int, device: str) -> Contender:
+    """On a GPU a run is a fleet of one."""
+    return _fleet(1, links) if device != "cpu" else functools.partial(_through_trainer, links=links)
+
+
+def _through_trainer(setting: Setting, links: int) -> tuple[float, float]:
     clock = Clock(setting)
     original = finetune.StopOnDivergence.on_log
 
@@ -305,23 +322,41 @@ def _single(setting: Setting) -> float:
 
     finetune.StopOnDivergence.on_log = on_log  # type: ignore[method-assign]
     try:
-        perform(setting.config, setting.device)
+        record = perform(_config(setting, links), setting.device)
     finally:
         finetune.StopOnDivergence.on_log = original  # type: ignore[method-assign]
-    return clock.seconds
+    return clock.seconds, record.costs["seconds_knots"] / max(1, links - 1)
 
 
-def _fleet(setting: Setting, size: int, links: int) -> float:
-    clock = Clock(setting)
+def _config(setting: Setting, links: int) -> RunConfig:
+    return dataclasses.replace(setting.config, method="lora" if links == 1 else "cola", chain=Schedule(length=links))
 
-    class Ticking(Fleet):
-        def _step(self, *arguments: Any) -> None:
-            super()._step(*arguments)
-            clock.tick()
 
-    config = dataclasses.replace(setting.config, method="lora" if links == 1 else "cola", chain=Schedule(length=links))
-    Ticking([dataclasses.replace(config, seed=seed) for seed in range(size)], setting.device).sail()
-    return clock.seconds
+def _fleet(size: int, links: int) -> Contender:
+    def measured(setting: Setting) -> tuple[float, float]:
+        clock = Clock(setting)
+
+        class Ticking(Fleet):
+            def _step(self, *arguments: Any) -> None:
+                super()._step(*arguments)
+                clock.tick()
+
+        config = _config(setting, links)
+        fleet = Ticking([dataclasses.replace(config, seed=seed) for seed in range(size)], setting.device)
+        fleet.sail()
+        started = time.perf_counter()
+        for run in range(size if links > 1 else 0):
+            fleet.stack.tie(run, links - 1)
+        _wait(setting.device)
+        return clock.seconds, time.perf_counter() - started
+
+    return measured
+
+
+def _wait(device: str) -> None:
+    """Until the device has computed what it was given."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
 
 
 def _plain(setting: Setting) -> tuple[list[list[int]], list[int], list[list[int]], Any]:
@@ -377,8 +412,7 @@ def _ceiling(device: str, dtype: torch.dtype) -> float:
         started = time.perf_counter()
         for _ in range(5):
             a @ b
-        if device != "cpu":
-            torch.cuda.synchronize(device)
+        _wait(device)
         best = min(best, (time.perf_counter() - started) / 5)
     return 2 * size**3 / best
 

@@ -1,38 +1,34 @@
-"""What a configuration asks of the fleet: links, ranks, scaling, and what is trained."""
+"""What a configuration asks of the fleet: what is trained when, at which rate and scale."""
 
 import dataclasses
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from peft.tuners.lora.layer import LoraLayer
 
 from colarepro.chain import Plan, Schedule
 from colarepro.methods import method
 from colarepro.runs.config import RunConfig
-from colarepro.runs.costs import Counted, count
+from colarepro.runs.costs import Counted, Fed, count, flops_by_formula, product_weights, trained_in_products
 from colarepro.runs.estimate import on_meta
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One run's adapter, read off a model without weights that its method has prepared."""
+    """What one run trains, read off a model without weights that its method has prepared."""
 
     config: RunConfig
     schedule: Schedule
     """The chain as the method changes it; of one link where there is no chain."""
     plan: Plan
+    model: Any
+    """That model."""
     ranks: tuple[int, ...]
-    """Of every link."""
-    alpha: float
-    root: bool
-    """Whether the scaling is alpha over the root of the rank (rsLoRA)."""
-    trains_A: bool
+    """Of every link; none where the whole model is trained."""
     targets: tuple[str, ...]
     """Names of the adapted layers in the base model, in its order."""
-    parameters: int
-    parameters_trained: int
-    """With the last link, as a run has them at its end."""
     counted: Counted
 
     @property
@@ -42,8 +38,39 @@ class Arm:
 
     def scaling(self, link: int) -> float:
         """Factor of a link's product."""
-        rank = self.ranks[link]
-        return self.alpha / (math.sqrt(rank) if self.root else rank)
+        layer, rank = self._layer, self.ranks[link]
+        return layer.lora_alpha["default"] / (math.sqrt(rank) if layer.use_rslora["default"] else rank)
+
+    @property
+    def trains_A(self) -> bool:
+        return bool(self._layer.lora_A["default"].weight.requires_grad)
+
+    @property
+    def parameters_trained(self) -> int:
+        """With the last link, as a run has them at its end."""
+        return self._of_link(_trained(self.model), -1)
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole model, with the last link."""
+        total = sum(parameter.numel() for parameter in self.model.parameters())
+        return total - _trained(self.model) + self.parameters_trained
+
+    def trained_at(self, step: int) -> int:
+        """How many weights of products the step after ``step`` trains."""
+        return self._of_link(trained_in_products(product_weights(self.model)), self.plan.link_at(step))
+
+    def flops_of(self, fed: Fed) -> float:
+        """By formula, of everything that training fed."""
+        return flops_by_formula(self.model, fed)
+
+    def _of_link(self, trained: int, link: int) -> int:
+        """What the first link's number is for another one."""
+        return trained * self.ranks[link if len(self.ranks) > 1 else 0] // self.ranks[0] if self.ranks else trained
+
+    @property
+    def _layer(self) -> LoraLayer:
+        return next(each for each in self.model.modules() if isinstance(each, LoraLayer))
 
     def learning_rates(self) -> list[float]:
         """Of every step: the linear schedule of transformers, as the chain's own schedule changes it."""
@@ -80,22 +107,20 @@ def _read(config: RunConfig) -> Arm:
     prepared = prepare(model, config.adapter, config.chain, config.seed)
     schedule = prepared.chain.schedule if prepared.chain is not None else Schedule(length=1)
     layers = {name: each for name, each in prepared.model.named_modules() if isinstance(each, LoraLayer)}
-    first = next(iter(layers.values()))
-    rank = first.r["default"]
-    links = 1 if schedule.fold == "none" else schedule.links
-    ranks = schedule.ranks[:links] or (rank,) * links
-    trained = sum(p.numel() for p in prepared.model.parameters() if p.requires_grad)
-    later = trained * ranks[-1] // ranks[0]
+    ranks: tuple[int, ...] = ()
+    if layers:
+        links = 1 if schedule.fold == "none" else schedule.links
+        ranks = schedule.ranks[:links] or (next(iter(layers.values())).r["default"],) * links
     return Arm(
         config=config,
         schedule=schedule,
         plan=Plan(1, ()),
+        model=prepared.model,
         ranks=ranks,
-        alpha=first.lora_alpha["default"],
-        root=first.use_rslora["default"],
-        trains_A=first.lora_A["default"].weight.requires_grad,
         targets=tuple(name.removeprefix("base_model.model.") for name in layers),
-        parameters=sum(parameter.numel() for parameter in prepared.model.parameters()) - trained + later,
-        parameters_trained=later,
         counted=count(prepared.model),
     )
+
+
+def _trained(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

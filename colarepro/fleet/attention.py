@@ -1,52 +1,27 @@
-"""Attention over packed prompts: spread out into a rectangle, attended to causally, and packed again.
+"""Attention over packed prompts, each within itself."""
 
-Prompts stand at the left of the rectangle, so a causal mask alone keeps every token from the padding.
-"""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+import inspect
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from colarepro.errors import ColaError
-from colarepro.fleet.packed import Packed
+from colarepro.fleet.group import UnfitError
+from colarepro.fleet.packed import Packed, current
 
 NAME = "colarepro_packed"
-_current: Packed | None = None
+
+_CAUSAL: dict[str, Any] = {"window_size": (-1, 0)}
+if "enable_gqa" in inspect.signature(varlen_attn).parameters:  # before torch 2.13 that needs no asking
+    _CAUSAL["enable_gqa"] = True
 
 
-class _Spread(torch.autograd.Function):
-    """(tokens, ...) into (places, ...). Slots are distinct but for what fills up, which nobody reads, so nothing is
-    ever summed."""
-
-    @staticmethod
-    def forward(context: Any, packed: Tensor, slots: Tensor, places: int) -> Tensor:
-        context.save_for_backward(slots)
-        return packed.new_zeros(places, *packed.shape[1:]).index_copy_(0, slots, packed)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (slots,) = context.saved_tensors
-        return gradient.index_select(0, slots), None, None
-
-
-class _Pack(torch.autograd.Function):
-    """The way back."""
-
-    @staticmethod
-    def forward(context: Any, spread: Tensor, slots: Tensor) -> Tensor:
-        context.save_for_backward(slots)
-        context.places = spread.shape[0]
-        return spread.index_select(0, slots)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (slots,) = context.saved_tensors
-        return gradient.new_zeros(context.places, *gradient.shape[1:]).index_copy_(0, slots, gradient), None
+def has_ragged_attention(device: str, dtype: torch.dtype) -> bool:
+    """Whether torch's attention over sequences of unequal length serves: on a GPU, in a 16-bit type."""
+    return device.startswith("cuda") and dtype in (torch.bfloat16, torch.float16)
 
 
 def packed_attention(
@@ -60,17 +35,29 @@ def packed_attention(
     **options: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls in every layer: (1, heads, tokens, width) each, gives (1, tokens, heads, width)."""
-    packed = _current
-    assert packed is not None, "packed attention is used inside `packed_batch` only"
     if dropout or options.get("softcap") is not None or options.get("sliding_window") is not None:
-        raise ColaError("This model's attention has dropout, a cap or a window, with which runs cannot share a base.")
+        raise UnfitError("This model's attention has dropout, a cap or a window, with which runs cannot share a base.")
+    packed = current()
+    parts = (query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1))
+    if has_ragged_attention(query.device.type, query.dtype):
+        bounds, longest = packed.bounds, packed.shape.longest
+        out = varlen_attn(*parts, bounds, bounds, longest, longest, scale=scaling, **_CAUSAL)
+        assert isinstance(out, Tensor)  # with its logarithms only where asked for
+        return out.unsqueeze(0), None
+    return _spread_out(packed, *parts, scaling).unsqueeze(0), None
 
-    rows, longest = packed.shape.prompts + 1, packed.shape.longest  # the last row takes what fills up
+
+def _spread_out(packed: Packed, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
+    """The same for any device and dtype, in a rectangle with the prompts at its left: a causal mask alone keeps every
+    token from the padding."""
+    longest, bounds = packed.shape.longest, packed.bounds.long()
+    places = torch.arange(query.shape[0], device=query.device)
+    row = torch.searchsorted(bounds[1:], places, right=True)
+    rows, slots = bounds.shape[0] - 1, row * longest + places - bounds[row]
 
     def spread(part: Tensor) -> Tensor:
-        tokens = part[0].transpose(0, 1)  # (tokens, heads, width)
-        rectangle = _Spread.apply(tokens, packed.slots, rows * longest)
-        return rectangle.view(rows, longest, *tokens.shape[1:]).transpose(1, 2)
+        rectangle = part.new_zeros(rows * longest, *part.shape[1:]).index_copy(0, slots, part)
+        return rectangle.view(rows, longest, *part.shape[1:]).transpose(1, 2)
 
     out = scaled_dot_product_attention(
         spread(query),
@@ -78,9 +65,9 @@ def packed_attention(
         spread(value),
         is_causal=True,
         scale=scaling,
-        enable_gqa=query.shape[1] != key.shape[1],
+        enable_gqa=bool(query.shape[1] != key.shape[1]),
     )
-    return _Pack.apply(out.transpose(1, 2).flatten(0, 1), packed.slots).unsqueeze(0), None
+    return out.transpose(1, 2).flatten(0, 1).index_select(0, slots)
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
@@ -89,14 +76,3 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 AttentionInterface.register(NAME, packed_attention)
 AttentionMaskInterface.register(NAME, _no_mask)
-
-
-@contextmanager
-def packed_batch(packed: Packed) -> Iterator[None]:
-    """Within the block a model whose attention is ``NAME`` sees this batch, also in its backward pass."""
-    global _current
-    before, _current = _current, packed
-    try:
-        yield
-    finally:
-        _current = before

@@ -4,31 +4,31 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from rich.progress import Progress
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from colarepro.errors import ColaError
 from colarepro.files import written_aside
 from colarepro.fleet.adam import Adam
-from colarepro.fleet.adapters import Adapters
 from colarepro.fleet.arm import arm_of
-from colarepro.fleet.attention import NAME, packed_batch
+from colarepro.fleet.attention import has_ragged_attention
+from colarepro.fleet.course import Course
 from colarepro.fleet.graphs import Steps
-from colarepro.fleet.norms import fuse_norms
-from colarepro.fleet.packed import Packed, Pool, Shape
-from colarepro.models.candidates import label_rows
-from colarepro.models.load import load
+from colarepro.fleet.group import UnfitError
+from colarepro.fleet.packed import Packed, Pool, Shape, packed_batch
+from colarepro.fleet.shared import share
+from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record
 from colarepro.runs.config import RunConfig
-from colarepro.runs.costs import Fed, flops_by_formula, peak_bytes, reset_peak
+from colarepro.runs.costs import Fed, peak_bytes, reset_peak
+from colarepro.runs.judge import judge
 from colarepro.runs.material import gather
 from colarepro.runs.order import order
 from colarepro.tasks import Example, encode
@@ -36,86 +36,85 @@ from colarepro.tasks import Example, encode
 STATE = "fleet.safetensors"
 """A fleet's state in its folder."""
 
-FILL = 1024, 64
-"""On a GPU a step's tokens and its longest prompt are filled up to multiples of these."""
+SAVED_AFTER = 30.0
+"""Seconds of work that a kill may undo at most, whole epochs apart."""
 
 JUDGED_TOKENS = 2**16
 """Of one evaluation batch."""
 
 
-@dataclass
-class Course:
-    """What one run has been through."""
-
-    losses: list[float] = field(default_factory=list)
-    dev_steps: list[int] = field(default_factory=list)
-    dev_losses: list[float] = field(default_factory=list)
-    dev_accuracies: list[float] = field(default_factory=list)
-    fed: Fed = field(default_factory=Fed)
-    reason: str = ""
-    """Why the run ended early; empty if it did not."""
-
-
 class Fleet:
     """Runs of one task and model; learning rates, seeds, draws of the data, adapters and chains may all differ.
 
-    `colarepro.fleet.group` says which runs can sail together. All examples lie on the device, those that several
-    runs have drawn once.
+    `colarepro.fleet.group` says which runs can sail together; one alone is a fleet as well. All examples lie on the
+    device, those that several runs have drawn once. No number of a run ever meets one of another's.
+
+    A model that has dropout draws it for all runs at once, seeded by the first run's seed and the epoch; such a run's
+    record equals the one that it gives alone in distribution only.
     """
 
-    def __init__(self, configs: Sequence[RunConfig], device: str) -> None:
+    def __init__(self, configs: Sequence[RunConfig], device: str, loaded: LoadedModel | None = None) -> None:
+        """``loaded`` is the model if it is there already; it is changed. Raises `UnfitError` for runs that must go
+        alone, through the Trainer."""
         reset_peak(device)
         started = time.perf_counter()
         first = configs[0]
-        self.device, self.dtype, self.batch_size = device, getattr(torch, first.dtype), first.batch_size
-        loaded = load(first.model, self.dtype, device)
+        self.device, self.batch_size = device, first.batch_size
+        loaded = loaded or load(first.model, getattr(torch, first.dtype), device)
         self.materials = [gather(config, device, loaded) for config in configs]
-        self.model = loaded.model.requires_grad_(False)
         self._lay_out(loaded.tokenizer, first.max_length)
         self.arms = [arm_of(material.config, len(material.splits.train)) for material in self.materials]
         self.steps = self.arms[0].plan.total_steps
-        self.model.set_attn_implementation(NAME)
-        fuse_norms(self.model)
-        self.adapters = Adapters(self.arms, self.model, device, self.dtype)
+        self.model = loaded.model.train()
+        self.stack = share(self.model, self.arms, self.verbalizers, device, getattr(torch, first.dtype))
         self.adam = Adam(self.arms, device)
-        self.halves = Steps(self._losses, self._update, device)
-        # What is recorded must come again: few shapes on a GPU, exact ones elsewhere.
-        self.fill = FILL if device.startswith("cuda") else (1, 1)
+        # What is computed for a shape is kept on a GPU, so there few shapes are wanted, and elsewhere exact ones.
+        self.ragged = has_ragged_attention(device, getattr(torch, first.dtype))
+        self.longest = 2 ** max(6, int(self.pool.lengths.max() - 1).bit_length())
+        self.paces = Steps(self._train_step, device, record=self.ragged)
         # A mask that is ready spares transformers from looking for packed prompts in the positions.
         self._no_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
-        self.best = self.adapters.values.clone()
+        self.losses = torch.full((self.steps, len(configs)), math.nan, device=device)
+        self.best = self.stack.values.clone()
         self.courses = [Course() for _ in configs]
         self.seconds = {"prepare": time.perf_counter() - started, "train": 0.0, "dev": 0.0, "knots": 0.0, "test": 0.0}
 
-    def sail(self, folder: Path | None = None) -> list[Record]:
+    def sail(self, folder: Path | None = None, *, progress: bool = False) -> list[Record]:
         """All steps, all epochs, the test; one record a run, in the order of the configurations.
 
-        ``folder`` keeps the state after every epoch: the same fleet that was killed goes on from there, and ends in
-        the same records but for their seconds. The caller deletes it once the records are safe.
+        ``folder`` keeps the state at the end of an epoch, if `SAVED_AFTER` seconds have passed: the same fleet that was
+        killed goes on from there, and ends in the same records but for their seconds. The caller deletes it once the
+        records are safe.
         """
-        with label_rows(self.model, self.verbalizers):
-            self._train(folder)
-            return self._records()
+        with Progress(disable=not progress) as bars:
+            bar = bars.add_task("steps", total=self.steps)
+            self._train(folder, lambda steps: bars.update(bar, completed=steps))
+        return self._records()
 
-    def _train(self, folder: Path | None) -> None:
-        started = time.perf_counter()
+    def _train(self, folder: Path | None, report: Callable[[int], None]) -> None:
+        started = saved = time.perf_counter()
         examples = len(self.train[0])
         per_epoch = math.ceil(examples / self.batch_size)
-        self.model.train()
         begin = 0 if folder is None else self._load(folder)
-        for step in range(begin, self.steps):
-            epoch, place = divmod(step, per_epoch)
-            if place == 0:
-                orders = [
-                    drawn[order(material.config.seed, epoch, examples)]
-                    for drawn, material in zip(self.train, self.materials, strict=True)
-                ]
-            chosen = slice(place * self.batch_size, (place + 1) * self.batch_size)
-            self._step(step, [each[chosen] for each in orders])
-            if place == per_epoch - 1 or step == self.steps - 1:
-                self._judge(step + 1)
-                if folder is not None:
-                    self._save(folder, step + 1)
+        for first in range(begin, self.steps, per_epoch):
+            epoch, steps = first // per_epoch, range(first, min(first + per_epoch, self.steps))
+            torch.manual_seed(int(np.random.SeedSequence([self.arms[0].config.seed, epoch]).generate_state(1)[0]))
+            orders = [
+                drawn[order(material.config.seed, epoch, examples)]
+                for drawn, material in zip(self.train, self.materials, strict=True)
+            ]
+            batches = [
+                [each[place : place + self.batch_size] for each in orders]
+                for place in range(0, len(steps) * self.batch_size, self.batch_size)
+            ]
+            for step, batch in zip(steps, batches, strict=True):
+                self._step(step, batch)
+                report(step + 1)
+            self._log(steps, batches)
+            self._judge(steps.stop)
+            if folder is not None and time.perf_counter() - saved >= SAVED_AFTER:
+                self._save(folder, steps.stop)
+                saved = time.perf_counter()
         self.seconds["train"] = time.perf_counter() - started
 
     @property
@@ -136,63 +135,67 @@ class Fleet:
         self.test = [indices(each.test) for each in splits]
         encoded = encode(self.materials[0].task, list(places), tokenizer, max_length)
         if not encoded.single_token:
-            raise ColaError("The verbalizers are more than one token each; such runs sail alone.")
+            raise UnfitError("The verbalizers are more than one token each; such runs sail alone.")
         self.pool = Pool(encoded.prompts, encoded.labels, len(splits), self.device)
         self.verbalizers = [candidate[0] for candidate in encoded.candidates]
 
+    def _shape(self, prompts: np.ndarray) -> Shape:
+        if not self.ragged:
+            return self.pool.shape(prompts)
+        tokens = int(self.pool.lengths[prompts].sum())
+        fill = max(64, 2 ** (tokens.bit_length() - 4))  # an eighth at most
+        return self.pool.shape(prompts, fill, self.longest)
+
     def _step(self, step: int, batches: list[np.ndarray]) -> None:
-        while sailing := self.sailing:
-            prompts, runs = _together(batches, sailing)
-            shape = self.pool.shape(prompts, *self.fill)
-            losses = self.halves.forward(self.pool.plan(prompts, runs, shape), shape, step)
-            # A NaN would reach the others in the sums over all tokens, so its run is left out and the step begun again.
-            done = [run for run in sailing if not math.isfinite(losses[run])] or sailing
-            for run in done:
-                course, lengths = self.courses[run], self.pool.lengths[batches[run]]
-                course.losses.append(losses[run])
-                course.fed.add_packed(lengths, shape.longest, self.adapters.trained_now(run))
-                if not math.isfinite(losses[run]):
-                    course.reason = f"The training loss was not finite at step {step + 1}."
-            if done is sailing:
-                break
-        else:
+        if not (sailing := self.sailing):
             return
-        self.halves.backward()
+        prompts, runs = _together(batches, sailing)
+        shape = self._shape(prompts)
+        self.paces.run(self.pool.plan(prompts, runs, shape), shape, step)
         if due := [run for run in sailing if step + 1 in self.arms[run].plan.knots]:
             started = time.perf_counter()
             for run in due:
-                self.adapters.tie(run)
-            self.adapters.round()
+                self.stack.tie(run, self.arms[run].plan.link_at(step + 1))
             self.seconds["knots"] += time.perf_counter() - started
 
-    def _losses(self, plan: Tensor, shape: Shape) -> Tensor:
-        """Every run's mean loss over its prompts; zero for one that has none."""
+    def _train_step(self, plan: Tensor, shape: Shape, number: Tensor) -> None:
         packed = self.pool.packed(plan, shape)
-        each = cross_entropy(self._scores(packed), packed.labels, reduction="none")
-        zeros = each.new_zeros(len(self.courses))
-        counts = zeros.index_add(0, packed.runs, torch.ones_like(each))
-        means = zeros.index_add(0, packed.runs, each) / counts.clamp(min=1)
-        return means.masked_fill(self.adapters.lost, math.nan)
+        with packed_batch(packed):
+            each = cross_entropy(self._scores(packed), packed.labels, reduction="none")
+            zeros = each.new_zeros(len(self.courses))
+            counts = zeros.index_add(0, packed.runs, torch.ones_like(each))
+            means = zeros.index_add(0, packed.runs, each) / counts.clamp(min=1)
+            self.losses.index_copy_(0, number, means.detach().unsqueeze(0))
+            self.stack.backward(means.sum())
+        self.adam.step(self.stack, number)
 
-    def _update(self, losses: Tensor, number: Tensor) -> None:
-        losses.sum().backward()
-        self.adapters.collect_gradients()
-        self.adam.step(self.adapters, number)
+    def _log(self, steps: range, batches: list[list[np.ndarray]]) -> None:
+        """What these steps were, of every run up to its first loss that is not finite."""
+        losses = self.losses[steps.start : steps.stop].tolist()
+        for run in self.sailing:
+            course = self.courses[run]
+            for step, row, batch in zip(steps, losses, batches, strict=True):
+                course.losses.append(row[run])
+                lengths = self.pool.lengths[batch[run]]
+                spread = 0 if self.ragged else int(max(self.pool.lengths[part].max() for part in batch))
+                course.fed.add_packed(lengths, spread, self.arms[run].trained_at(step))
+                if not math.isfinite(row[run]):
+                    course.reason = f"The training loss was not finite at step {step + 1}."
+                    break
 
     def _judge(self, step: int) -> None:
         """Dev loss and accuracy of every run; its best values so far are kept."""
         started = time.perf_counter()
-        scores = self._scores_of(self.dev)
-        for run in self.sailing:
-            course, truth = self.courses[run], torch.from_numpy(self.pool.labels[self.dev[run]])
-            loss = float(cross_entropy(scores[run], truth))
-            if self.adapters.lost[run] or not math.isfinite(loss):
+        for run, scores in self._scores_of(self.dev).items():
+            course = self.courses[run]
+            loss, accuracy = judge(scores, self.pool.labels[self.dev[run]])
+            if not math.isfinite(loss):
                 continue  # the next step says so, if there is one
             if not course.dev_losses or loss < min(course.dev_losses):
-                self.best[self.adapters.rows(run)] = self.adapters.values[self.adapters.rows(run)]
+                self.best[run] = self.stack.values[run]
             course.dev_steps.append(step)
             course.dev_losses.append(loss)
-            course.dev_accuracies.append(float((scores[run].argmax(1) == truth).double().mean()))
+            course.dev_accuracies.append(accuracy)
         self.seconds["dev"] += time.perf_counter() - started
 
     @torch.no_grad()
@@ -202,32 +205,32 @@ class Fleet:
         if not sailing:
             return {}
         prompts, runs = _together(parts, sailing)
-        by_length = np.argsort(-self.pool.lengths[prompts], kind="stable")
-        found = []
-        self.model.eval()
-        for chosen in _chunks(by_length, self.pool.lengths[prompts]):
-            shape = self.pool.shape(prompts[chosen])
-            plan = torch.from_numpy(self.pool.plan(prompts[chosen], runs[chosen], shape)).to(self.device)
-            found.append(self._scores(self.pool.packed(plan, shape)))
-        self.model.train()
         scores = torch.empty(len(prompts), len(self.verbalizers))
-        scores[torch.from_numpy(by_length)] = torch.cat(found).cpu()
+        self.model.eval()
+        found = []
+        for chosen in _chunks(self.pool.lengths[prompts], runs):
+            shape = self._shape(prompts[chosen])
+            plan = torch.from_numpy(self.pool.plan(prompts[chosen], runs[chosen], shape)).to(self.device)
+            packed = self.pool.packed(plan, shape)
+            with packed_batch(packed):
+                found.append((chosen, self._scores(packed)))
+        self.model.train()
+        for chosen, of_chosen in found:
+            scores[torch.from_numpy(chosen)] = of_chosen.cpu()
         ends = np.cumsum([len(parts[run]) for run in sailing])
         return dict(zip(sailing, scores.tensor_split(ends[:-1].tolist()), strict=True))
 
     def _scores(self, packed: Packed) -> Tensor:
         """Logits of the verbalizers after each prompt, float32 (prompts, candidates)."""
-        self.adapters.select(packed.owners)
-        with packed_batch(packed):
-            inputs = {"input_ids": packed.ids, "position_ids": packed.positions, "logits_to_keep": packed.last}
-            logits: Tensor = self.model(**inputs, attention_mask=self._no_mask, use_cache=False).logits
+        inputs = {"input_ids": packed.ids, "position_ids": packed.positions, "logits_to_keep": packed.last}
+        logits: Tensor = self.model(**inputs, attention_mask=self._no_mask, use_cache=False).logits
         return logits[0].float()
 
     def _save(self, folder: Path, steps: int) -> None:
         """In one file, written aside: whole or absent."""
         courses = json.dumps([dataclasses.asdict(course) for course in self.courses])
         with written_aside(folder / STATE) as aside:
-            tensors = self.adapters.state() | {"best": self.best}
+            tensors = self.stack.state() | {"best": self.best}
             save_file(tensors, aside, metadata={"steps": str(steps), "courses": courses})
 
     def _load(self, folder: Path) -> int:
@@ -239,33 +242,37 @@ class Fleet:
         steps, courses = int(metadata["steps"]), json.loads(metadata["courses"])
         self.courses = [Course(**course | {"fed": Fed(**course["fed"])}) for course in courses]
         self.best = tensors.pop("best")
-        self.adapters.restore(tensors, [arm.plan.link_at(steps) for arm in self.arms])
+        self.stack.restore(tensors, [arm.plan.link_at(steps) for arm in self.arms])
         return steps
 
     def _records(self) -> list[Record]:
+        """Of the model after the last epoch, and of the best one."""
         started = time.perf_counter()
-        self.adapters.values.copy_(self.best)
-        self.adapters.round()
         for course in self.courses:
             if not course.dev_losses and not course.reason:
                 course.reason = "The dev loss was not finite after any epoch."
-        predicted = {run: scores.argmax(1).tolist() for run, scores in self._scores_of(self.test).items()}
+        scores = [self._scores_of(self.train), self._scores_of(self.test)]
+        self.stack.values.copy_(self.best)
+        self.stack.round()
+        scores.append(self._scores_of(self.test))
         self.seconds["test"] = time.perf_counter() - started
-        return [self._record(run, predicted.get(run)) for run in range(len(self.courses))]
+        return [self._record(run, [each[run] for each in scores if run in each]) for run in range(len(self.courses))]
 
-    def _record(self, run: int, predicted: list[int] | None) -> Record:
+    def _record(self, run: int, scores: list[Tensor]) -> Record:
+        """``scores`` are those of the train and test examples after the last epoch, and of the test ones at the best
+        epoch; none if the run ended early."""
         material, arm, course = self.materials[run], self.arms[run], self.courses[run]
         judged: dict[str, float] = {}
-        if predicted is not None:
+        if scores:
             best = int(np.argmin(course.dev_losses))
-            judged = material.judge(predicted) | {
+            judged = material.judge_trained(*scores) | {
                 "dev_loss": course.dev_losses[best],
                 "dev_accuracy": course.dev_accuracies[best],
                 "best_step": course.dev_steps[best],
             }
         steps = len(course.losses)
         return material.record(
-            predicted,
+            *reversed([each.argmax(1).tolist() for each in scores[1:]]),
             status="diverged" if course.reason else "done",
             reason=course.reason,
             scores=judged,
@@ -283,7 +290,7 @@ class Fleet:
                 "parameters_trained": arm.parameters_trained,
                 "tokens": course.fed.tokens,
                 "padding_share": course.fed.padding_share,
-                "flops_train": flops_by_formula(self.model, course.fed),
+                "flops_train": arm.flops_of(course.fed),
                 "flops_train_counted": arm.counted.flops_of(course.fed),
                 "fleet": len(self.courses),
                 **{f"seconds_{phase}": taken / len(self.courses) for phase, taken in self.seconds.items()},
@@ -300,10 +307,13 @@ def _together(parts: Sequence[np.ndarray], runs: Sequence[int]) -> tuple[np.ndar
     )
 
 
-def _chunks(places: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Consecutive places of at most `JUDGED_TOKENS` each, spread out to the longest, which is the first."""
+def _chunks(lengths: np.ndarray, runs: np.ndarray) -> Iterator[np.ndarray]:
+    """Places of prompts of much the same length, at most `JUDGED_TOKENS` if each were as long as the longest, in the
+    order of their runs."""
+    by_length = np.argsort(-lengths, kind="stable")
     start = 0
-    while start < len(places):
-        count = max(1, JUDGED_TOKENS // int(lengths[places[start]]))
-        yield places[start : start + count]
+    while start < len(by_length):
+        count = max(1, JUDGED_TOKENS // int(lengths[by_length[start]]))
+        chosen = by_length[start : start + count]
+        yield chosen[np.argsort(runs[chosen], kind="stable")]
         start += count

@@ -4,19 +4,19 @@ import statistics
 
 import torch
 
-from colarepro.methods import method
+from colarepro.fleet.arm import arm_of
 from colarepro.models.load import load_tokenizer
 from colarepro.runs.config import RunConfig
-from colarepro.runs.costs import count
-from colarepro.runs.estimate import on_meta
 from colarepro.tasks import draw, encode, load_task
 
-TOKENS = 2**14
+TOKENS = 2**15
 """Of one step, from which on a GPU computes more than it waits."""
 SHARE = 0.6
-"""Of the free memory that activations may take."""
+"""Of the free memory that the runs' own numbers and activations may take."""
+NUMBER = 24
+"""Bytes of a trained number: itself, its copy in the layers' dtype, its gradient, two moments, and the best epoch's."""
 MOST = 64
-"""Runs; each adds columns to every adapter's products."""
+"""Runs; beyond this a fleet that is lost costs more than a larger one gains."""
 
 
 def fleet_size(config: RunConfig, device: str) -> int:
@@ -27,9 +27,8 @@ def fleet_size(config: RunConfig, device: str) -> int:
     tokens = config.batch_size * statistics.fmean(map(len, encoded.prompts))
     size = TOKENS / tokens
     if device.startswith("cuda"):
-        model, prepare = on_meta(config), method(config.method).prepare
-        assert prepare is not None
-        counted = count(prepare(model, config.adapter, config.chain, config.seed).model)
-        free, _ = torch.cuda.mem_get_info(device)
-        size = min(size, SHARE * free / counted.activations_of(1, round(tokens)))
+        arm = arm_of(config, len(splits.train))
+        links = max(1, len(arm.ranks))
+        bytes_each = NUMBER * links * arm.parameters_trained + arm.counted.activations_of(1, round(tokens))
+        size = min(size, SHARE * torch.cuda.mem_get_info(device)[0] / bytes_each)
     return max(1, min(MOST, int(size)))

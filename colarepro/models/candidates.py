@@ -90,11 +90,17 @@ def label_rows(model: Any, tokens: Sequence[int]) -> Iterator[None]:
     these tokens are taken from it."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = inner.get_output_embeddings()
-    inner.set_output_embeddings(LabelRows(head, tokens) if type(head) is nn.Linear else TakenRows(head, tokens))
+    show_label_rows(inner, tokens)
     try:
         yield
     finally:
         inner.set_output_embeddings(head)
+
+
+def show_label_rows(model: Any, tokens: Sequence[int]) -> None:
+    """The same from now on, for a model without an adapter around it."""
+    head = model.get_output_embeddings()
+    model.set_output_embeddings(LabelRows(head, tokens) if type(head) is nn.Linear else TakenRows(head, tokens))
 
 
 class TakenRows(nn.Module):

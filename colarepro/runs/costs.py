@@ -41,11 +41,11 @@ class Fed:
         self.positions_by_trained[key] = self.positions_by_trained.get(key, 0) + rows * length
 
     def add_packed(self, lengths: np.ndarray, longest: int, trained: int) -> None:
-        """Count prompts of these lengths, end to end; attention alone spreads them out, to ``longest``."""
+        """Count prompts of these lengths, end to end; if attention spreads them out, to ``longest``, else 0."""
         tokens = int(lengths.sum())
         self.add(1, tokens, tokens, trained)
         self.rows += len(lengths) - 1
-        self.squares += len(lengths) * longest**2 - tokens**2
+        self.squares += int((np.maximum(lengths, longest) ** 2).sum()) - tokens**2
 
     @property
     def padding_share(self) -> float:

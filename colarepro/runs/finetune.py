@@ -41,6 +41,7 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
         trainer = CandidateTrainer(
             candidates=train.candidates,
             pad=loaded.tokenizer.pad_token_id,
+            judged_last=(rows(train), rows(test)),
             model=prepared.model,
             args=_arguments(config, folder, device, report_to),
             train_dataset=rows(train),
@@ -63,11 +64,12 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
         if divergence.diverged_at is not None:
             reason = f"The training loss was not finite at step {divergence.diverged_at}."
         trained_at = time.perf_counter()
-        predictions: list[int] | None = None
+        predictions: list[list[int]] = []
         judged: dict[str, float] = {}
         if not reason:
-            predictions = np.asarray(trainer.predict(rows(test)).predictions).argmax(1).tolist()
-            judged = material.judge(predictions) | _best(trainer)
+            (train_last, last), best = trainer.scores_last, trainer.scores_of(rows(test))
+            predictions = [best.argmax(1).tolist(), last.argmax(1).tolist()]
+            judged = material.judge_trained(train_last, last, best) | _best(trainer)
         tested_at = time.perf_counter()
         peak = peak_bytes(device)
         if keep is not None and not reason:
@@ -75,7 +77,7 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
 
     counted = count(prepared.model)
     return material.record(
-        predictions,
+        *predictions,
         status="diverged" if reason else "done",
         reason=reason,
         scores=judged,
@@ -88,11 +90,11 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
             "flops_train": flops_by_formula(prepared.model, trainer.fed),
             "flops_train_counted": counted.flops_of(trainer.fed),
             "seconds_prepare": material.seconds + prepared_at - started,
-            "seconds_train": trained_at - prepared_at,
+            "seconds_train": trained_at - prepared_at - trainer.seconds_last,
             "seconds_dev": trainer.seconds_dev,
             "seconds_save": trainer.seconds_save,
             "seconds_knots": sum(callback.seconds for callback in chain),
-            "seconds_test": tested_at - trained_at,
+            "seconds_test": tested_at - trained_at + trainer.seconds_last,
             "peak_bytes": peak,
         },
     )

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from colarepro.errors import ColaError
 from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record, environment
 from colarepro.runs.config import RunConfig
+from colarepro.runs.judge import judge
 from colarepro.tasks import Protocol, Splits, Task, digest, draw, load_task, origin, scores
 
 
@@ -33,14 +35,27 @@ class Material:
         judged = scores(self.task, self.splits.test, predictions)
         return {f"test_{name}": value for name, value in judged.items()}
 
-    def record(self, predictions: list[int] | None = None, **fields: Any) -> Record:
-        """A record of this run; ``predictions`` are labels of the test examples, ``fields`` the rest of it."""
-        truth = [example.label for example in self.splits.test]
+    def judge_trained(self, train: Tensor, last: Tensor, best: Tensor) -> dict[str, float]:
+        """The same of a trained model's scores, (examples, candidates): of the train and the test examples after the
+        last epoch, and of the test examples at the best one, whose scores have the plain names."""
+        labels = {name: [example.label for example in getattr(self.splits, name)] for name in ("train", "test")}
+        judged = self.judge(best.argmax(1).tolist()) | {"test_loss": judge(best, labels["test"])[0]}
+        judged["test_loss_last"], judged["test_accuracy_last"] = judge(last, labels["test"])
+        judged["train_loss_last"], judged["train_accuracy_last"] = judge(train, labels["train"])
+        return judged
+
+    def record(self, predictions: list[int] | None = None, last: list[int] | None = None, **fields: Any) -> Record:
+        """A record of this run; ``predictions`` are labels of the test examples, ``last`` those that the model gave
+        after its last epoch, if it was trained, ``fields`` the rest of it."""
+        answers = {"test": predictions, "test_last": last}
+        given: dict[str, list[int]] = {name: labels for name, labels in answers.items() if labels is not None}
+        if given:
+            given["test_labels"] = [example.label for example in self.splits.test]
         parts = {"train": self.splits.train, "dev": self.splits.dev, "test": self.splits.test}
         return Record(
             kind="llm",
             config=self.config.question(),
-            predictions={} if predictions is None else {"test": predictions, "test_labels": truth},
+            predictions=given,
             digests={"weights": self.loaded.digest} | {name: digest(part) for name, part in parts.items()},
             environment=environment(self.device),
             **fields,

@@ -43,14 +43,19 @@ class CandidateTrainer(Trainer):
     """Cross-entropy over the candidates' scores (MeZO's classification loss); predictions are (examples, candidates).
 
     ``fed`` counts what training has fed to the model so far; ``seconds_dev`` and ``seconds_save`` are the parts of
-    training that went into evaluation and checkpoints.
+    training that went into evaluation and checkpoints. ``scores_last`` are the scores of the data sets ``judged_last``
+    after the last epoch, before the best one's model comes back, and ``seconds_last`` what they took.
     """
 
-    def __init__(self, *, candidates: list[list[int]], pad: int, **settings: Any) -> None:
+    def __init__(
+        self, *, candidates: list[list[int]], pad: int, judged_last: tuple[list[dict[str, Any]], ...], **settings: Any
+    ) -> None:
         self.candidates = candidates
         self.pad = pad
+        self.judged_last = judged_last
+        self.scores_last: list[Tensor] = []
         self.fed = Fed()
-        self.seconds_dev = self.seconds_save = 0.0
+        self.seconds_dev = self.seconds_save = self.seconds_last = 0.0
         super().__init__(data_collator=self._collate, **settings)
         self._weights = product_weights(self.model)
         self.model_accepts_loss_kwargs = False  # our loss is a mean over the batch
@@ -84,6 +89,16 @@ class CandidateTrainer(Trainer):
         metrics: dict[str, float] = super().evaluate(*arguments, **options)
         self.seconds_dev += time.perf_counter() - started
         return metrics
+
+    def scores_of(self, examples: list[dict[str, Any]]) -> Tensor:
+        """Scores of a data set, float32 (examples, candidates) in its order, on the host."""
+        return torch.from_numpy(self.predict(examples).predictions)
+
+    def _load_best_model(self) -> None:
+        started = time.perf_counter()
+        self.scores_last = [self.scores_of(examples) for examples in self.judged_last]
+        self.seconds_last = time.perf_counter() - started
+        super()._load_best_model()
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
         started = time.perf_counter()

@@ -11,6 +11,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from colarepro.chain import Schedule
+from colarepro.fleet import fleet as voyage
 from colarepro.fleet.fleet import Fleet
 from colarepro.methods import Adapter
 from colarepro.results import Record, Store
@@ -79,6 +80,16 @@ def test_every_arm_gives_the_record_that_it_gives_alone(config: RunConfig) -> No
         assert_equal(together, perform(one))
 
 
+def test_full_fine_tuning_gives_the_record_that_it_gives_alone(config: RunConfig) -> None:
+    """Also beside a run that diverges, and over data that another run has not drawn."""
+    changes = [{}, {"learning_rate": 1e-3, "seed": 2}, {"learning_rate": 1e30}, {"data_seed": 1}]
+    configs = [dataclasses.replace(config, method="full", **change) for change in changes]
+    records = Fleet(configs, "cpu").sail()
+    assert [record.status for record in records] == ["done", "done", "diverged", "done"]
+    for together, one in zip(records, configs, strict=True):
+        assert_equal(together, perform(one))
+
+
 @pytest.mark.parametrize("task", ["cb", "sst2", "wsc", "wic", "boolq", "multirc"])
 def test_every_task(config: RunConfig, task: str) -> None:
     """Prompts of all lengths, up to three labels, a last batch that is not full."""
@@ -119,6 +130,7 @@ def killed(configs: list[RunConfig], folder: Path, epoch: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         Fleet._save = save  # type: ignore[method-assign]
+        voyage.SAVED_AFTER = 0.0
         Fleet(configs, "cpu").sail(folder)
 
     process = multiprocessing.get_context("fork").Process(target=run)

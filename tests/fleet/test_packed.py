@@ -5,45 +5,46 @@ import pytest
 import torch
 
 from colarepro.errors import ColaError
-from colarepro.fleet.attention import NAME, packed_batch
-from colarepro.fleet.packed import Packed, Pool
+from colarepro.fleet.attention import NAME
+from colarepro.fleet.packed import Packed, Pool, packed_batch
 from tests.chain.models import base_model
 
 PROMPTS = [[2, 7, 9, 4], [2, 5], [2, 8, 30, 11, 6, 3, 3], [2]]
 
 
-def batch(prompts: list[int], runs: list[int], tokens_step: int = 1, length_step: int = 1) -> Packed:
+def batch(prompts: list[int], runs: list[int], fill: int = 1) -> Packed:
     pool = Pool(PROMPTS, [0, 1, 0, 1], 5, "cpu")
-    shape = pool.shape(np.array(prompts), tokens_step, length_step)
+    shape = pool.shape(np.array(prompts), fill)
     return pool.packed(torch.from_numpy(pool.plan(np.array(prompts), np.array(runs), shape)), shape)
 
 
 def test_a_batch_is_laid_out_end_to_end() -> None:
-    packed = batch([1, 2, 0], [3, 0, 3])
+    packed = batch([1, 2, 0], [0, 3, 3])
     assert packed.ids.tolist() == [[2, 5, 2, 8, 30, 11, 6, 3, 3, 2, 7, 9, 4]]
     assert packed.positions.tolist() == [[0, 1, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3]]
     assert packed.last.tolist() == [1, 8, 12]
-    assert packed.owners.tolist() == [3] * 2 + [0] * 7 + [3] * 4
-    assert (packed.runs.tolist(), packed.labels.tolist()) == ([3, 0, 3], [1, 0, 0])
+    assert packed.bounds.tolist() == [0, 2, 9, 13]
+    assert packed.ends.tolist() == [2, 2, 2, 13, 13]
+    assert (packed.runs.tolist(), packed.labels.tolist()) == ([0, 3, 3], [1, 0, 0])
     assert (packed.shape.tokens, packed.shape.prompts, packed.shape.longest) == (13, 3, 7)
-    assert packed.slots.tolist() == [0, 1, *range(7, 14), 14, 15, 16, 17]
 
 
-def test_what_fills_up_belongs_to_nobody_and_stands_in_a_row_of_its_own() -> None:
-    packed = batch([1, 0], [2, 0], tokens_step=8, length_step=5)
-    assert (packed.shape.tokens, packed.shape.prompts, packed.shape.longest) == (8, 2, 5)
-    assert packed.owners.tolist() == [2] * 2 + [0] * 4 + [5] * 2
-    assert packed.slots.tolist() == [0, 1, 5, 6, 7, 8, 10, 10]
+def test_what_fills_up_are_prompts_that_nobody_reads() -> None:
+    packed = batch([1, 0], [0, 2], fill=16)
+    assert (packed.shape.tokens, packed.shape.prompts, packed.shape.longest) == (16, 2, 4)
+    assert packed.bounds.tolist() == [0, 2, 6, 10, 14, 16, 16]
+    assert packed.ends.tolist() == [2, 2, 6, 6, 16]  # no prompt of the last run, so only what fills up
+    assert packed.last.tolist() == [1, 5]
 
 
-@pytest.mark.parametrize("fill", [(1, 1), (32, 16)])
+@pytest.mark.parametrize("fill", [1, 32])
 @pytest.mark.parametrize("family", ["opt", "llama", "gpt2"])
-def test_logits_and_gradients_are_those_of_one_prompt_at_a_time(family: str, fill: tuple[int, int]) -> None:
+def test_logits_and_gradients_are_those_of_one_prompt_at_a_time(family: str, fill: int) -> None:
     model = base_model(family).eval()
     parameters = list(model.parameters())
     alone = torch.cat([model(input_ids=torch.tensor([prompt])).logits[:, -1] for prompt in PROMPTS])
     expected = torch.autograd.grad(alone.square().sum(), parameters)
-    packed = batch([0, 1, 2, 3], [0, 0, 0, 0], *fill)
+    packed = batch([0, 1, 2, 3], [0, 0, 0, 0], fill)
     model.set_attn_implementation(NAME)
     with packed_batch(packed):
         inputs = {"input_ids": packed.ids, "position_ids": packed.positions, "logits_to_keep": packed.last}
