@@ -183,7 +183,8 @@ def test_an_archive_cut_at_any_byte_gives_the_records_before_the_cut(packed: Sto
         counts.add(len(found))
         assert found == records[: len(found)]
         assert [each.said for each in store.damage()] == [
-            f"The archive {archive} is not whole (its end is missing); {len(found)} of its records can be read."
+            f"The archive {archive} is not whole (its end is missing); restore it, since only {len(found)} of its "
+            "records can be read."
         ]
         for each in records:
             if each in found:
