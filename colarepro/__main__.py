@@ -17,6 +17,7 @@ COMMANDS = {
     "tasks.table": "rows, labels and token lengths of the tasks",
     "models": "put a model that needs no hub into the cache",
     "doctor": "check a folder of records, the cache and the environment",
+    "claims": "judge every claim by the records: CLAIMS.md and REPORT.md",
     "figures": "draw figures from records",
     "theory.synthetic": "test the theory",
 }
