@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from colarepro.errors import exit_cleanly
 from colarepro.results import Store
-from colarepro.runs import RunConfig
+from colarepro.runs import RunConfig, ranks
 from colarepro.runs.config import config_from
 from colarepro.runs.devices import devices
 from colarepro.runs.stored import run_stored
@@ -22,7 +22,7 @@ from colarepro.yaml_file import read_yaml
 @dataclass(frozen=True)
 class Arguments:
     """Fine-tune a language model on one task, judge it on the test set, and leave a record. A run that was interrupted
-    goes on where its last checkpoint is."""
+    goes on where its last checkpoint is. Under torchrun or accelerate launch many processes share its batches."""
 
     run: Annotated[RunConfig, tyro.conf.arg(name="")]
     config: Path | None = None
@@ -33,6 +33,8 @@ class Arguments:
     """cpu, cuda, cuda:1; auto takes CUDA where there is one."""
     keep: bool = False
     """Keep the trained model in OUTPUT/models, for colarepro export."""
+    shard: bool = False
+    """Under torchrun, share the frozen weights out among the processes, too (FSDP2)."""
     report_to: str = "none"
     """A tracker that transformers knows, such as trackio, wandb, mlflow or tensorboard."""
 
@@ -41,11 +43,22 @@ def main() -> None:
     arguments = _parsed()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    pprint(arguments.run, expand_all=True)
+    if ranks.is_first():
+        pprint(arguments.run, expand_all=True)
     store = Store(arguments.output)
     device = devices(arguments.device)[0]
-    record = run_stored(arguments.run, store, device, progress=True, keep=arguments.keep, report_to=arguments.report_to)
-    show(record, store)
+    record = run_stored(
+        arguments.run,
+        store,
+        device,
+        progress=True,
+        keep=arguments.keep,
+        report_to=arguments.report_to,
+        sharded=arguments.shard,
+    )
+    if ranks.is_first():
+        show(record, store)
+    ranks.leave()
 
 
 def _parsed() -> Arguments:

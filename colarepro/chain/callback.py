@@ -68,6 +68,8 @@ class ChainCallback(TrainerCallback, ExportableState):
         train_dataloader: Any,
         **_: Any,
     ) -> None:
+        if args.world_size > 1 and self.schedule.ranks:
+            raise ColaError("The links have other ranks, which many processes cannot train; expected one process.")
         self.chain = Chain(
             model,
             self.schedule,
@@ -88,7 +90,7 @@ class ChainCallback(TrainerCallback, ExportableState):
             self.seconds += time.perf_counter() - started
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.is_world_process_zero and self.chain is not None:
+        if self.chain is not None and (state.is_world_process_zero or self.chain.links.sharded):
             self.chain.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim.lr_scheduler import LambdaLR
 
 from colarepro.chain.choose import links_of
@@ -34,7 +34,8 @@ class Chain:
 
     At a knot the link is merged (or stacked), the same Parameters start anew, and the optimizer forgets exactly
     them, Adam's step count included. ``seed`` and the link's index alone decide the draw of a new A, so it neither
-    depends on nor moves the random numbers of anything else, and is the same on every rank.
+    depends on nor moves the random numbers of anything else, and is the same on every rank. Over a base that FSDP2
+    shards, every rank merges its own part, and no weight is gathered; all ranks must tie.
 
     LoRA's links (also rsLoRA's) are folded in place as products of two factors, exact over any base. Those of every
     other method that PEFT can merge (DoRA, PiSSA, LoHa, OFT, ...) PEFT merges itself, over float32 weights, and builds
@@ -117,7 +118,11 @@ class Chain:
         return self.links.delta(name)
 
     def save(self, folder: Path | str) -> Path:
-        """Write the whole state of the chain, current link included, to ``folder``/chain.safetensors."""
+        """Write the whole state of the chain, current link included, to ``folder``/chain.safetensors.
+
+        If the link's own parameters are sharded, every rank must call it, and rank 0 writes. The file is the same
+        however many ranks there are, and any number of them can take it up.
+        """
         tensors = {name: part.detach().cpu().contiguous() for name, part in self.links.state().items()}
         state = {
             "steps_done": self.steps_done,
@@ -129,6 +134,8 @@ class Chain:
             "fingerprints": self.links.fingerprints,
         }
         path = Path(folder) / FILE
+        if self.links.sharded and distributed.get_rank() > 0:
+            return path
         with written_aside(path) as aside:
             safetensors.torch.save_file(tensors, aside, metadata={"chain": json.dumps(state)})
         return path

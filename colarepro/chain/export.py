@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from colarepro.chain.chain import Chain
 from colarepro.chain.factored import FactoredLinks
 from colarepro.chain.rebuilt import RebuiltLinks
+from colarepro.chain.sharded import is_sharded
 from colarepro.errors import ColaError
 
 
@@ -70,6 +71,8 @@ def export_merged(chain: Chain, folder: Path | str) -> Path:
         return Path(folder)
     state = {name.replace(".base_layer.", "."): tensor for name, tensor in _without_adapters(base)}
     for target in chain.targets:
+        if is_sharded(target.layer.get_base_layer().weight):
+            raise ColaError("The base is sharded, so no rank can write it; export the adapter, and merge it elsewhere.")
         if target.stacked:
             target.check_mergeable()
         name = target.name.removeprefix("base_model.model.")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from colarepro.chain.links import Links, seeded
 from colarepro.chain.schedule import Schedule
+from colarepro.chain.sharded import reshard, whole
 from colarepro.chain.target import Factors, targets_of
 from colarepro.errors import ColaError
 
@@ -22,9 +23,12 @@ class FactoredLinks(Links):
 
     def __init__(self, model: Any, adapter: str, schedule: Schedule) -> None:
         super().__init__(model, adapter, schedule)
+        reshard(model)
         self.targets = targets_of(model, adapter, schedule.fold)
         if schedule.ranks and (self.config.rank_pattern or self.config.alpha_pattern):
             raise ColaError("The schedule gives a rank to every link, so expected a LoraConfig without rank_pattern.")
+        if self.sharded and (schedule.ranks or schedule.reset == "prune"):
+            raise ColaError("The adapter itself is sharded, so expected links of one rank and reset='drop'.")
         self._first_A: dict[str, Tensor] = {}
 
     @property
@@ -74,7 +78,7 @@ class FactoredLinks(Links):
                 parts |= {"past.A": target.past.A, "past.B": target.past.B, "past.bias": target.past.bias}
             if target.name in self._first_A:
                 parts["first.A"] = self._first_A[target.name]
-            tensors |= {f"{target.name}|{key}": part for key, part in parts.items() if part is not None}
+            tensors |= {f"{target.name}|{key}": whole(part.detach()) for key, part in parts.items() if part is not None}
         return tensors
 
     @torch.no_grad()
@@ -87,10 +91,11 @@ class FactoredLinks(Links):
         for target in self.targets:
             target.resize(tensors[f"{target.name}|link.A"].shape[0])
             lora_A, lora_B = target.layer.lora_A[self.adapter], target.layer.lora_B[self.adapter]
-            lora_A.weight.copy_(tensors[f"{target.name}|link.A"])
-            lora_B.weight.copy_(tensors[f"{target.name}|link.B"])
-            if lora_B.bias is not None:
-                lora_B.bias.copy_(tensors[f"{target.name}|link.bias"])
+            with target.whole_link():
+                lora_A.weight.copy_(tensors[f"{target.name}|link.A"])
+                lora_B.weight.copy_(tensors[f"{target.name}|link.B"])
+                if lora_B.bias is not None:
+                    lora_B.bias.copy_(tensors[f"{target.name}|link.bias"])
             if target.name in self._first_A:
                 self._first_A[target.name] = tensors[f"{target.name}|first.A"]
         if self.schedule.ranks:
@@ -104,6 +109,7 @@ class FactoredLinks(Links):
 
     def _fold(self, pasts: list[Factors | None] | list[Factors]) -> None:
         """Give every target its past, or, if one refuses, leave all as they were."""
+        reshard(self.model)
         before = [target.past for target in self.targets]
         changed = 0
         try:

@@ -11,6 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from colarepro.chain.schedule import Schedule
+from colarepro.chain.sharded import is_sharded, whole
 from colarepro.errors import ColaError
 
 
@@ -43,6 +44,11 @@ class Links(ABC):
     @abstractmethod
     def parameters(self) -> dict[str, list[nn.Parameter]]:
         """The link's own parameters by the layer that they belong to."""
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the link's own parameters are shared out among ranks, which must then ask for its state together."""
+        return any(is_sharded(parameter) for parameters in self.parameters.values() for parameter in parameters)
 
     @property
     @abstractmethod
@@ -83,7 +89,7 @@ class Links(ABC):
     def check_finite(self, link: int) -> None:
         """Raise `ColaError` if the current link, number ``link``, holds a NaN or an infinity."""
         for name, parameters in self.parameters.items():
-            if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
+            if not all(bool(torch.isfinite(whole(parameter.detach())).all()) for parameter in parameters):
                 raise ColaError(f"Link {link} of {name} holds a NaN or an infinity; the knot was not tied.")
 
     def keep_ranks_on_load(self) -> None:

@@ -1,8 +1,9 @@
 """One adapted linear layer and what its chain has added to it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from operator import and_, xor
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn.functional import linear
 from torch.utils.hooks import RemovableHandle
 
 from colarepro.chain.links import refuse_tied
+from colarepro.chain.sharded import is_regular, is_sharded, made_whole, over_parts, own, own_block, whole
 from colarepro.errors import ColaError
 
 _MERGEABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -75,14 +77,17 @@ class Target:
         self._hook: RemovableHandle | None = None
         if not self.stacked:
             self.check_mergeable()
+        # Ranks hash a sharded weight together; later one of them may save alone.
+        sharded = is_sharded(layer.get_base_layer().weight)
+        self._fingerprint = self._hash(layer.get_base_layer().weight) if sharded else None
 
     def check_mergeable(self) -> None:
         """Raise `ColaError` unless an update can be added to the weight itself."""
         layer, weight = self.layer, self.layer.get_base_layer().weight
-        if not isinstance(layer, LoraLinear) or not is_plain(weight):
+        if not isinstance(layer, LoraLinear) or not is_plain(own(weight)) or not is_regular(weight):
             raise ColaError(
-                f"{self.name} has a quantised or sharded weight ({type(weight.data).__name__} of {weight.dtype}), "
-                "into which no knot merges exactly; use fold='stack'."
+                f"{self.name} has a quantised or oddly sharded weight ({type(weight.data).__name__} of {weight.dtype}),"
+                " into which no knot merges exactly; use fold='stack'."
             )
         if hasattr(weight, "ds_id"):
             raise ColaError(f"{self.name} is partitioned by ZeRO-3, where a knot cannot merge; use ZeRO-2 or less.")
@@ -100,13 +105,21 @@ class Target:
     @property
     def fingerprint(self) -> int | None:
         """A hash of the original weight; None over a quantised one."""
-        weight = self.layer.get_base_layer().weight if self._original is None else self._original
-        return int(torch.hash_tensor(weight.detach()).view(torch.int64)) if is_plain(weight) else None
+        if self._fingerprint is not None:
+            return self._fingerprint
+        return self._hash(self.layer.get_base_layer().weight if self._original is None else self._original)
+
+    def _hash(self, weight: Tensor) -> int | None:
+        part = own(weight.detach())
+        if not is_plain(part):
+            return None
+        own_hash = int(torch.hash_tensor(part).view(torch.int64)) if part.numel() else 0
+        return over_parts(weight, own_hash, xor)  # PyTorch's hash of a whole is the XOR of its parts', too
 
     def link(self) -> Factors:
         """The current link's factors on the host, copied."""
         lora_A, lora_B = self.layer.lora_A[self.adapter], self.layer.lora_B[self.adapter]
-        link = Factors(lora_A.weight, lora_B.weight, lora_B.bias).map(_on_host)
+        link = Factors(lora_A.weight, lora_B.weight, lora_B.bias).map(whole).map(_on_host)
         scaling = self.layer.scaling[self.adapter]
         return replace(link, B=link.B * scaling, bias=None if link.bias is None else link.bias * scaling)
 
@@ -125,17 +138,20 @@ class Target:
         else:
             base = self.layer.get_base_layer()
             weight, bias = self.merged(past)
-            if not bool(torch.isfinite(weight).all()):
+            if not over_parts(base.weight, bool(torch.isfinite(weight).all()), and_):
                 raise ColaError(
                     f"Merging into {self.name} overflows {weight.dtype}; use fold='stack' or a wider dtype."
                 )
-            base.weight.data.copy_(weight)
+            own(base.weight.detach()).copy_(weight)
             if bias is not None:
-                base.bias.data.copy_(bias)
+                own(base.bias.detach()).copy_(bias)
         self.past = past
 
     def merged(self, update: Factors | None) -> tuple[Tensor, Tensor | None]:
-        """The original weight and bias plus an update: summed in float32 or better, cast once to their dtypes."""
+        """The original weight and bias plus an update: summed in float32 or better, cast once to their dtypes.
+
+        Of a sharded weight each rank computes its own part, from the factors' rows and columns that it needs.
+        """
         self._remember_original()
         base = self.layer.get_base_layer()
         original, original_bias = self._original, self._original_bias
@@ -143,21 +159,23 @@ class Target:
         if update is None:
             return original, original_bias
         update = update.map(lambda part: part.to(base.weight.device))
-        delta = update.product()
         # GPT-2's Conv1D keeps its weight as (in, out).
-        delta = delta.T if getattr(self.layer, "fan_in_fan_out", False) else delta
+        turned, block = getattr(self.layer, "fan_in_fan_out", False), own_block(base.weight)
+        outputs, inputs = reversed(block) if turned else block
+        delta = Factors(update.A[:, inputs], update.B[outputs]).product()
+        delta = delta.T if turned else delta
         weight = (original.to(delta) + delta).to(original.dtype)
         bias = original_bias
         if bias is not None and update.bias is not None:
-            bias = (bias.to(update.bias) + update.bias).to(bias.dtype)
+            bias = (bias.to(update.bias) + update.bias[own_block(base.bias)]).to(bias.dtype)
         return weight, bias
 
     def _remember_original(self) -> None:
         if self._original is None:
             base = self.layer.get_base_layer()
-            self._original = base.weight.detach().to("cpu", copy=True)
+            self._original = own(base.weight.detach()).to("cpu", copy=True)
             if getattr(base, "bias", None) is not None and self.layer.lora_bias[self.adapter]:
-                self._original_bias = base.bias.detach().to("cpu", copy=True)
+                self._original_bias = own(base.bias.detach()).to("cpu", copy=True)
 
     def check_rank(self, rank: int) -> None:
         """Raise `ColaError` if the layer is too small for a link of this rank."""
@@ -178,11 +196,16 @@ class Target:
     @torch.no_grad()
     def restart(self, config: LoraConfig, first_A: Tensor | None) -> None:
         """Initialize the link as PEFT does (B zero), with A from ``first_A``'s leading rows if it is given."""
-        self.layer.reset_lora_parameters(self.adapter, config.init_lora_weights)
-        if first_A is not None:
-            self.layer.lora_A[self.adapter].weight.copy_(first_A[: self.rank])
+        with self.whole_link():
+            self.layer.reset_lora_parameters(self.adapter, config.init_lora_weights)
+            if first_A is not None:
+                self.layer.lora_A[self.adapter].weight.copy_(first_A[: self.rank])
         for parameter in self.parameters:
             parameter.grad = None  # a gradient of the link that has just ended
+
+    def whole_link(self) -> AbstractContextManager[None]:
+        """Within the block the link's parameters are whole, to be set alike on every rank."""
+        return made_whole([self.layer.lora_A[self.adapter], self.layer.lora_B[self.adapter]])
 
     def _stack(self, past: Factors | None) -> None:
         """Let the base layer add ``past`` to its output. Buffers move with the model, and no state dict has them."""

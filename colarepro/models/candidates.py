@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.nn.parallel import DistributedDataParallel
 
 from colarepro.tasks import Encoded
 
@@ -88,7 +89,8 @@ def label_rows(model: Any, tokens: Sequence[int]) -> Iterator[None]:
     """Within the block, ``model`` computes the logits of these tokens only; what it does to logits afterwards, such
     as a scale or a cap, it still does. An output embedding that is no plain linear layer is computed whole, and
     these tokens are taken from it."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = model.module if isinstance(model, DistributedDataParallel) else model
+    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
     head = inner.get_output_embeddings()
     show_label_rows(inner, tokens)
     try:

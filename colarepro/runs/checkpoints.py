@@ -9,6 +9,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from colarepro.files import written_aside
+from colarepro.runs import ranks
 from colarepro.runs.costs import Fed
 
 MARK = "whole.json"
@@ -25,12 +26,15 @@ class MarkWhole(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         mark = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MARK
-        with written_aside(mark) as aside:
-            aside.write_text(json.dumps(dataclasses.asdict(self.trainer.fed)))
+        fed = self.trainer.fed_of_all()  # returns once every rank has written its part of the checkpoint
+        if ranks.is_first():
+            with written_aside(mark) as aside:
+                aside.write_text(json.dumps(dataclasses.asdict(fed)))
 
     def resume(self, checkpoint: Path) -> None:
-        """Take the trainer's counters up from a whole checkpoint."""
-        self.trainer.fed = Fed(**json.loads((checkpoint / MARK).read_text()))
+        """Take the trainer's counters up from a whole checkpoint, of however many ranks; rank 0 counts for all."""
+        if ranks.is_first():
+            self.trainer.fed = Fed(**json.loads((checkpoint / MARK).read_text()))
 
 
 def last_whole(folder: Path) -> Path | None:

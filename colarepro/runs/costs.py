@@ -47,6 +47,14 @@ class Fed:
         self.rows += len(lengths) - 1
         self.squares += int((np.maximum(lengths, longest) ** 2).sum()) - tokens**2
 
+    def __add__(self, other: "Fed") -> "Fed":
+        sums = {name: value + getattr(other, name) for name, value in vars(self).items() if isinstance(value, int)}
+        keys = dict.fromkeys([*self.positions_by_trained, *other.positions_by_trained])
+        by_trained = {
+            key: self.positions_by_trained.get(key, 0) + other.positions_by_trained.get(key, 0) for key in keys
+        }
+        return Fed(**sums, positions_by_trained=by_trained)
+
     @property
     def padding_share(self) -> float:
         """Share of the positions that held no token."""

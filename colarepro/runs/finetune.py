@@ -13,16 +13,20 @@ from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.methods.prepared import Prepared
 from colarepro.results import Record
+from colarepro.runs import ranks
 from colarepro.runs.checkpoints import MarkWhole, last_whole
 from colarepro.runs.config import RunConfig
 from colarepro.runs.costs import count, flops_by_formula, peak_bytes, reset_peak
 from colarepro.runs.keep import keep_model
 from colarepro.runs.material import Material
+from colarepro.runs.shard import shard
 from colarepro.runs.trainer import CandidateTrainer, QuietProgress, StopOnDivergence, rows
 from colarepro.tasks import encode
 
 
-def finetune(material: Material, *, progress: bool, folder: Path | None, keep: Path | None, report_to: str) -> Record:
+def finetune(
+    material: Material, *, progress: bool, folder: Path | None, keep: Path | None, report_to: str, sharded: bool = False
+) -> Record:
     """Train, choose the epoch by dev loss (as MeZO does), judge on test; `colarepro.runs.perform` says the rest."""
     config, device, loaded = material.config, material.device, material.loaded
     reset_peak(device)
@@ -33,19 +37,23 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
     )
     set_seed(config.seed)
     prepared = _prepare(material)
+    ranks.by_first(lambda: _check_links(prepared))
     # Before training, since later links may have other ranks, and the best epoch's comes back at the end.
     counted, sizes = count(prepared.model), _sizes(prepared)
+    if sharded:
+        shard(prepared.model, device)
     with tempfile.TemporaryDirectory(prefix="colarepro-") as scratch:
-        folder = Path(scratch) if folder is None else folder
-        checkpoint = last_whole(folder)
+        folder = ranks.by_first(lambda: Path(scratch) if folder is None else folder)
+        checkpoint = ranks.by_first(lambda: last_whole(folder))
         divergence, mark = StopOnDivergence(), MarkWhole()
         chain = [] if prepared.chain is None else [prepared.chain]
         trainer = CandidateTrainer(
             candidates=train.candidates,
             pad=loaded.tokenizer.pad_token_id,
             judged_last=(rows(train), rows(test)),
+            sharded=sharded,
             model=prepared.model,
-            args=_arguments(config, folder, device, report_to),
+            args=_arguments(config, folder, device, report_to, unused=not hasattr(prepared.model, "peft_config")),
             train_dataset=rows(train),
             eval_dataset=rows(dev),
             compute_metrics=_accuracy,
@@ -73,8 +81,9 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
             predictions = [best.argmax(1).tolist(), last.argmax(1).tolist()]
             judged = material.judge_trained(train_last, last, best) | _best(trainer)
         tested_at = time.perf_counter()
-        peak = peak_bytes(device)
-        if keep is not None and not reason:
+        peak = max(ranks.of_all(peak_bytes(device)))
+        fed = trainer.fed_of_all()
+        if keep is not None and not reason and ranks.is_first():
             keep_model(prepared, keep)
 
     return material.record(
@@ -85,10 +94,10 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
         curves=_curves(trainer, prepared),
         costs={
             **sizes,
-            "tokens": trainer.fed.tokens,
-            "padding_share": trainer.fed.padding_share,
-            "flops_train": flops_by_formula(prepared.model, trainer.fed),
-            "flops_train_counted": counted.flops_of(trainer.fed),
+            "tokens": fed.tokens,
+            "padding_share": fed.padding_share,
+            "flops_train": flops_by_formula(prepared.model, fed),
+            "flops_train_counted": counted.flops_of(fed),
             "seconds_prepare": material.seconds + prepared_at - started,
             "seconds_train": trained_at - prepared_at - trainer.seconds_last,
             "seconds_dev": trainer.seconds_dev,
@@ -113,6 +122,11 @@ def _prepare(material: Material) -> Prepared:
     return prepared
 
 
+def _check_links(prepared: Prepared) -> None:
+    if ranks.count() > 1 and prepared.chain is not None and prepared.chain.schedule.ranks:
+        raise ColaError("The links have other ranks, which many processes cannot train; expected one process.")
+
+
 def _sizes(prepared: Prepared) -> dict[str, float]:
     """Parameters of a model with its last link."""
     trained = sum(p.numel() for p in prepared.model.parameters() if p.requires_grad)
@@ -122,12 +136,13 @@ def _sizes(prepared: Prepared) -> dict[str, float]:
     return {"parameters": frozen + last, "parameters_trained": last}
 
 
-def _arguments(config: RunConfig, folder: Path, device: str, report_to: str) -> TrainingArguments:
+def _arguments(config: RunConfig, folder: Path, device: str, report_to: str, *, unused: bool) -> TrainingArguments:
+    """``unused`` says whether a forward pass may leave out weights that are trained; DDP then looks for them."""
     on_cpu = device == "cpu"
     return TrainingArguments(
         output_dir=str(folder),
         run_name=f"{config.task} {config.method} {config.learning_rate:g} {config.seed}",
-        per_device_train_batch_size=config.batch_size // config.accumulation,
+        per_device_train_batch_size=config.batch_size // config.accumulation // ranks.count(),
         gradient_accumulation_steps=config.accumulation,
         per_device_eval_batch_size=4 * config.batch_size,
         num_train_epochs=config.epochs,
@@ -135,6 +150,7 @@ def _arguments(config: RunConfig, folder: Path, device: str, report_to: str) -> 
         learning_rate=config.learning_rate,
         lr_scheduler_type="linear",
         weight_decay=0.0,
+        ddp_find_unused_parameters=unused,
         bf16=config.dtype == "bfloat16",
         seed=config.seed,
         use_cpu=on_cpu,

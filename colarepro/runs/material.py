@@ -13,6 +13,7 @@ from torch import Tensor
 from colarepro.errors import ColaError
 from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record, environment
+from colarepro.runs import ranks
 from colarepro.runs.config import RunConfig
 from colarepro.runs.judge import judge
 from colarepro.tasks import Example, Protocol, Splits, Task, digest, draw, load_examples, load_task, origin, scores
@@ -58,7 +59,7 @@ class Material:
             config=self.config.question(),
             predictions=given,
             digests={"weights": self.loaded.digest} | {name: digest(part) for name, part in parts.items()},
-            environment=environment(self.device),
+            environment=environment(self.device) | ({"processes": str(ranks.count())} if ranks.count() > 1 else {}),
             **fields,
         )
 

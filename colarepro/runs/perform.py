@@ -6,10 +6,29 @@ from pathlib import Path
 from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.results import Record
+from colarepro.runs import ranks
 from colarepro.runs.answer import answer
 from colarepro.runs.config import RunConfig
 from colarepro.runs.finetune import finetune
 from colarepro.runs.material import gather
+
+
+def check_ranks(config: RunConfig, *, sharded: bool) -> None:
+    """Raise `ColaError` if the processes that were launched cannot share the run, or its weights."""
+    processes = ranks.count()
+    if processes == 1:
+        if sharded:
+            raise ColaError("--shard shares weights among processes, of which there is one; launch more by torchrun.")
+        return
+    if method(config.method).prepare is None:
+        raise ColaError(f"{config.method} trains nothing by gradients, so expected one process, not {processes}.")
+    if sharded and "adapter" not in method(config.method).reads:
+        raise ColaError(f"--shard shares out frozen weights, of which {config.method} has none; expected an adapter.")
+    if config.batch_size % (config.accumulation * processes):
+        raise ColaError(
+            f"{processes} processes with an accumulation of {config.accumulation} do not divide the batch size, "
+            f"{config.batch_size}; expected numbers whose product does."
+        )
 
 
 def perform(
@@ -20,6 +39,7 @@ def perform(
     folder: Path | None = None,
     keep: Path | None = None,
     report_to: str = "none",
+    sharded: bool = False,
 ) -> Record:
     """Fine-tune or answer as the method does, and judge on the test set.
 
@@ -31,23 +51,28 @@ def perform(
     On a GPU a run that can share its base with others is computed as a fleet of one, which is several times faster
     than the Trainer; what is kept, tracked or accumulated, and all else, goes through the Trainer.
 
+    Started by ``torchrun`` or ``accelerate launch`` on many processes, it is one run whose batches they share; every
+    process returns its record. It computes what one process does, up to rounding and what dropout draws. ``sharded`` has them share the frozen weights, too (FSDP2).
+
     A run whose loss or link stops being finite gives a record with the status ``diverged``; wrong input raises
     `ColaError` before training.
     """
     from colarepro.fleet.fleet import Fleet  # a fleet is made of runs
     from colarepro.fleet.group import UnfitError, can_sail
 
+    device = ranks.join(device)
+    ranks.by_first(lambda: check_ranks(config, sharded=sharded))
     chosen = method(config.method)
     material = gather(config, device)
     if chosen.answer is not None:
         return answer(chosen.answer, material)
-    plain = keep is None and report_to == "none" and config.accumulation == 1
+    plain = keep is None and report_to == "none" and config.accumulation == 1 and ranks.count() == 1
     try:
         if device.startswith("cuda") and plain and can_sail(config):
             with suppress(UnfitError):
                 return Fleet([config], device, material.loaded).sail(folder, progress=progress)[0]
             material = gather(config, device)  # a model that was to be shared is not the same any more
-        return finetune(material, progress=progress, folder=folder, keep=keep, report_to=report_to)
+        return finetune(material, progress=progress, folder=folder, keep=keep, report_to=report_to, sharded=sharded)
     except OSError as error:
         raise ColaError(
             f"The run's files could not be written or read ({error.filename or folder}: {error.strerror or error})."

@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from filelock import FileLock, Timeout
 
 from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.results import Record, Store, environment
+from colarepro.runs import ranks
 from colarepro.runs.config import RunConfig, check_tracker
 from colarepro.runs.keep import one_sentence
 from colarepro.runs.perform import perform
@@ -23,24 +24,38 @@ def run_stored(
     keep: bool = False,
     retry_failed: bool = True,
     report_to: str = "none",
+    sharded: bool = False,
 ) -> Record:
     """The record of a run: the stored one, else the run is performed, from its last checkpoint if there is one.
 
     ``keep`` keeps the trained model in ``models/<identity>`` beside the records; a run whose record is there but
     not its model is performed again. What a tracker leaves in the run's folder, as TensorBoard does, goes to
     ``tracked/<identity>``. Raises `ColaError` if another process is on the same run, if the tracker cannot be used,
-    or if the disk is full; the run then goes on from its last checkpoint another time.
+    or if the disk is full; the run then goes on from its last checkpoint another time. Of many processes that share
+    the run, rank 0 alone claims it and writes.
     """
+    device = ranks.join(device)
     path = store.path("llm", config.question())
     kept = store.model(path.stem)
     keep = keep and method(config.method).prepare is not None
-    with claim(store, path.stem):
+    unfinished = store.unfinished(path.stem)
+
+    def there() -> Record | None:
         record = store.get("llm", config.question())
         again = record is None or (record.status == "failed" and retry_failed)
         if record is not None and not again and (kept.exists() or not keep or record.status != "done"):
             return record
         check_tracker(report_to)
-        unfinished = store.unfinished(path.stem)
+        return None
+
+    def leave(record: Record) -> None:
+        store.put(record)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+    with ExitStack() as held:
+        ranks.by_first(lambda: held.enter_context(claim(store, path.stem)))
+        if stored := ranks.by_first(there):
+            return stored
         with one_sentence(f"What the run {path.stem} leaves in {store.folder}"):
             record = perform(
                 config,
@@ -49,12 +64,12 @@ def run_stored(
                 folder=unfinished,
                 keep=kept if keep else None,
                 report_to=report_to,
+                sharded=sharded,
             )
-            if report_to != "none" and unfinished.exists():
+            if report_to != "none" and unfinished.exists() and ranks.is_first():
                 tracked, checkpoints = store.folder / "tracked" / path.stem, shutil.ignore_patterns("checkpoint-*")
                 shutil.copytree(unfinished, tracked, ignore=checkpoints, dirs_exist_ok=True)
-        store.put(record)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        ranks.by_first(lambda: leave(record))
         return record
 
 
