@@ -52,7 +52,8 @@ def perform(
     than the Trainer; what is kept, tracked or accumulated, and all else, goes through the Trainer.
 
     Started by ``torchrun`` or ``accelerate launch`` on many processes, it is one run whose batches they share; every
-    process returns its record. It computes what one process does, up to rounding and what dropout draws. ``sharded`` has them share the frozen weights, too (FSDP2).
+    process returns its record. It computes what one process does, up to rounding and what dropout draws. ``sharded``
+    has them share the frozen weights, too (FSDP2).
 
     A run whose loss or link stops being finite gives a record with the status ``diverged``; wrong input raises
     `ColaError` before training.

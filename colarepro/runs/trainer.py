@@ -18,7 +18,6 @@ from colarepro.runs.judge import judge
 from colarepro.runs.order import order
 from colarepro.tasks import Encoded
 
-
 IGNORED = -100
 """The label that PyTorch's cross-entropy leaves out, and the Trainer's count of a batch's items, too."""
 

@@ -2,13 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from colarepro.chain import Schedule
-from colarepro.results import Record
+from colarepro.errors import ColaError
+from colarepro.results import Record, Store
 from colarepro.runs import RunConfig, perform
+from colarepro.runs.checkpoints import MarkWhole, last_whole
+from colarepro.runs.stored import run_stored
 from tests.ranked import on_ranks
 
 
@@ -53,3 +57,83 @@ def test_two_ranks_are_one(config: RunConfig, sharded: bool, tmp_path: Path) -> 
     assert first.curves == second.curves
     assert first.predictions == second.predictions
     assert first.environment["processes"] == "2"
+
+
+def begin(config: RunConfig, folder: Path, **options: Any) -> None:
+    """Perform a run until its first checkpoint is whole, at step 3; then an interruption comes."""
+    original = MarkWhole.on_save
+
+    def interrupted(*arguments: Any, **rest: Any) -> None:
+        original(*arguments, **rest)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(MarkWhole, "on_save", interrupted)
+        perform(config, folder=folder, **options)
+
+
+def test_a_checkpoint_of_two_ranks_goes_on_on_one(config: RunConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    ends = on_ranks(2, tmp_path, lambda: begin(config, folder, sharded=True))
+    assert [type(end) for end in ends] == [KeyboardInterrupt] * 2
+    assert last_whole(folder) == folder / "checkpoint-3"
+    assert_same_run(perform(config), perform(config, folder=folder))
+
+
+def test_a_checkpoint_of_one_rank_goes_on_on_two(config: RunConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    with pytest.raises(KeyboardInterrupt):
+        begin(config, folder)
+    first, _ = on_ranks(2, tmp_path, lambda: perform(config, folder=folder))
+    assert_same_run(perform(config), first)
+
+
+@pytest.mark.parametrize("method", ["full", "cola"])
+def test_pieces_of_a_step_and_ranks_together(config: RunConfig, method: str, tmp_path: Path) -> None:
+    """Two passes a step on two ranks, over full fine-tuning and a chain of links that PEFT builds anew."""
+    adapter = dataclasses.replace(config.adapter, variant="dora")
+    config = dataclasses.replace(config, method=method, adapter=adapter, epochs=2, learning_rate=1e-3)
+    first, _ = on_ranks(2, tmp_path, lambda: perform(dataclasses.replace(config, accumulation=2)))
+    assert_same_run(perform(config), first)
+
+
+def test_two_ranks_leave_one_record(config: RunConfig, tmp_path: Path) -> None:
+    store = Store(tmp_path / "records")
+
+    def work() -> tuple[Record, Record]:
+        return run_stored(config, store, "cpu", keep=True), run_stored(config, store, "cpu")
+
+    (first, again), (second, _) = on_ranks(2, tmp_path, work)
+    assert store.get("llm", config.question()) == first == again
+    assert second.predictions == first.predictions
+    assert not any((store.folder / "unfinished").iterdir())
+    assert (store.model(first.identity) / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_what_ranks_cannot_share_is_one_sentence(config: RunConfig, tmp_path: Path) -> None:
+    """Rank 0 says it, the other one ends in silence."""
+    refused: list[tuple[dict[str, Any], bool, str]] = [
+        ({"batch_size": 7}, False, "2 processes with an accumulation of 1 do not divide the batch size, 7"),
+        ({"accumulation": 8}, False, "2 processes with an accumulation of 8 do not divide the batch size, 8"),
+        ({"method": "zero-shot"}, False, "zero-shot trains nothing by gradients, so expected one process, not 2"),
+        ({"method": "full"}, True, "--shard shares out frozen weights, of which full has none"),
+        ({"chain": Schedule(knot_steps=(3,), ranks=(8, 4))}, False, "The links have other ranks"),
+    ]
+
+    def work() -> list[str | int | None]:
+        ends: list[str | int | None] = []
+        for change, sharded, _ in refused:
+            try:
+                perform(dataclasses.replace(config, **change), sharded=sharded)
+            except ColaError as error:
+                ends.append(str(error))
+            except SystemExit as end:
+                ends.append(end.code)
+        return ends
+
+    first, second = on_ranks(2, tmp_path, work)
+    assert second == [2] * len(refused)
+    for said, (_, _, expected) in zip(first, refused, strict=True):
+        assert expected in said
+    with pytest.raises(ColaError, match="--shard shares weights among processes, of which there is one"):
+        perform(config, sharded=True)
