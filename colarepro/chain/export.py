@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from colarepro.chain.chain import Chain
 from colarepro.chain.factored import FactoredLinks
 from colarepro.chain.rebuilt import RebuiltLinks
-from colarepro.chain.sharded import is_sharded
+from colarepro.chain.sharded import is_sharded, whole
 from colarepro.errors import ColaError
 
 
@@ -41,6 +41,9 @@ def export_adapter(chain: Chain, folder: Path | str) -> Path:
         tensors[f"{target.name}.lora_B.weight"] = total.B
         if total.bias is not None:
             tensors[f"{target.name}.lora_B.bias"] = total.bias
+    tensors = {name: whole(tensor.detach()) for name, tensor in tensors.items()}
+    if chain.links.sharded and distributed.get_rank() > 0:
+        return folder  # it was needed to gather, and rank 0 writes
     highest = max(ranks.values())
     # A pattern is needed only where a small target reached its full rank before the others.
     pattern = {f"^{name}$": rank for name, rank in ranks.items() if rank != highest}
@@ -50,7 +53,7 @@ def export_adapter(chain: Chain, folder: Path | str) -> Path:
     config.inference_mode = True
     config.save_pretrained(str(folder))
     save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
         folder / "adapter_model.safetensors",
     )
     return folder

@@ -56,8 +56,7 @@ class RunConfig:
     """Examples in one optimizer step."""
     accumulation: int = 1
     """Forward passes that share an optimizer step's examples, for want of memory; it must divide batch_size. A record
-    does not keep it: a run computes the same up to rounding, what dropout draws, and the weights within an epoch's last
-    batch if that is not full, whose pieces count alike."""
+    does not keep it: a run computes the same up to rounding and what dropout draws."""
     seed: int = 0
     """Of initialization, data order and dropout."""
     data_seed: int = 0

@@ -24,6 +24,11 @@ def check_ranks(config: RunConfig, *, sharded: bool) -> None:
         raise ColaError(f"{config.method} trains nothing by gradients, so expected one process, not {processes}.")
     if sharded and "adapter" not in method(config.method).reads:
         raise ColaError(f"--shard shares out frozen weights, of which {config.method} has none; expected an adapter.")
+    if sharded and config.adapter.variant not in ("lora", "rslora"):
+        raise ColaError(
+            f"--shard has links merge by parts, which those of {config.adapter.variant} cannot; expected the variant "
+            "lora or rslora."
+        )
     if config.batch_size % (config.accumulation * processes):
         raise ColaError(
             f"{processes} processes with an accumulation of {config.accumulation} do not divide the batch size, "

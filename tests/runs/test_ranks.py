@@ -9,6 +9,7 @@ import pytest
 
 from colarepro.chain import Schedule
 from colarepro.errors import ColaError
+from colarepro.methods import Adapter
 from colarepro.results import Record, Store
 from colarepro.runs import RunConfig, perform
 from colarepro.runs.checkpoints import MarkWhole, last_whole
@@ -101,7 +102,8 @@ def test_two_ranks_leave_one_record(config: RunConfig, tmp_path: Path) -> None:
     store = Store(tmp_path / "records")
 
     def work() -> tuple[Record, Record]:
-        return run_stored(config, store, "cpu", keep=True), run_stored(config, store, "cpu")
+        record = run_stored(config, store, "cpu", keep=True, sharded=True)
+        return record, run_stored(config, store, "cpu", sharded=True)
 
     (first, again), (second, _) = on_ranks(2, tmp_path, work)
     assert store.get("llm", config.question()) == first == again
@@ -117,6 +119,7 @@ def test_what_ranks_cannot_share_is_one_sentence(config: RunConfig, tmp_path: Pa
         ({"accumulation": 8}, False, "2 processes with an accumulation of 8 do not divide the batch size, 8"),
         ({"method": "zero-shot"}, False, "zero-shot trains nothing by gradients, so expected one process, not 2"),
         ({"method": "full"}, True, "--shard shares out frozen weights, of which full has none"),
+        ({"adapter": Adapter(variant="dora")}, True, "--shard has links merge by parts, which those of dora cannot"),
         ({"chain": Schedule(knot_steps=(3,), ranks=(8, 4))}, False, "The links have other ranks"),
     ]
 
