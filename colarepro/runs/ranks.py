@@ -5,7 +5,7 @@ They share a file system. Without a launcher there is one process, and nothing h
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import distributed
@@ -33,17 +33,24 @@ def join(device: str) -> str:
     if count() == 1:
         return device
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
-        raise ColaError("The run was launched with DeepSpeed, under which a knot cannot merge; expected DDP or FSDP2.")
+        _refuse("The run was launched with DeepSpeed, under which a knot cannot merge; expected DDP or FSDP2.")
     # The run shards its model itself; accelerate would share out the adapter, too.
     if os.environ.pop("ACCELERATE_USE_FSDP", "false").lower() == "true":
-        raise ColaError("The run was launched with accelerate's FSDP; launch it without, and give the run --shard.")
+        _refuse("The run was launched with accelerate's FSDP; launch it without, and give the run --shard.")
     here, there = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if device != "cpu" and here > there:
-        raise ColaError(f"The run has {here} processes on a machine with {there} GPUs; expected one for each.")
+        _refuse(f"The run has {here} processes on a machine with {there} GPUs; expected one for each.")
     from accelerate import PartialState
 
     state = PartialState(cpu=device == "cpu")
     return device if device == "cpu" else str(state.device)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """Of the processes of one machine, which are refused alike, the first says why."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        raise ColaError(sentence)
+    raise SystemExit(2)
 
 
 def leave() -> None:

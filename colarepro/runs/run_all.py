@@ -17,6 +17,7 @@ from colarepro.fleet.group import grouped
 from colarepro.fleet.size import fleet_size
 from colarepro.fleet.stored import sail_stored
 from colarepro.results import Record, Store
+from colarepro.runs import ranks
 from colarepro.runs.config import RunConfig
 from colarepro.runs.stored import BusyError, failed, run_stored
 
@@ -41,6 +42,8 @@ def run_all(
     stops nothing; ``retry_failed`` performs such runs again. Runs that another process is on are left to it. Raises
     `ColaError` if a worker is killed, or if the store cannot be written to.
     """
+    if ranks.count() > 1:
+        raise ColaError("A sweep's runs are done by processes that it starts itself; launch it without torchrun.")
     missing = [config for config in configs if _is_missing(store, config, retry_failed)]
     alone = keep or report_to != "none" or fleet == 1 or (fleet is None and devices[0] == "cpu")
     units = [[config] for config in missing] if alone else _units(missing, fleet, devices[0])

@@ -11,8 +11,9 @@ from colarepro.chain import Schedule
 from colarepro.errors import ColaError
 from colarepro.methods import Adapter
 from colarepro.results import Record, Store
-from colarepro.runs import RunConfig, perform
+from colarepro.runs import RunConfig, perform, ranks
 from colarepro.runs.checkpoints import MarkWhole, last_whole
+from colarepro.runs.run_all import run_all
 from colarepro.runs.stored import run_stored
 from tests.ranked import on_ranks
 
@@ -140,3 +141,31 @@ def test_what_ranks_cannot_share_is_one_sentence(config: RunConfig, tmp_path: Pa
         assert expected in said
     with pytest.raises(ColaError, match="--shard shares weights among processes, of which there is one"):
         perform(config, sharded=True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "device", "message"),
+    [
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "cpu", "launched with DeepSpeed"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "cpu", "launched with accelerate's FSDP; .* give the run --shard"),
+        ({"LOCAL_WORLD_SIZE": "1000"}, "cuda:0", r"1000 processes on a machine with \d+ GPUs"),
+    ],
+)
+def test_launchers_that_are_refused(
+    variables: dict[str, str], device: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"} | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ColaError, match=message):
+        ranks.join(device)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        ranks.join(device)
+
+
+def test_a_sweep_is_not_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ColaError, match="launch it without torchrun"):
+        run_all([], Store(tmp_path), ["cpu"])
