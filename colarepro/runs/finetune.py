@@ -61,6 +61,7 @@ def finetune(
         )
         trainer.remove_callback(PrinterCallback)
         mark.trainer = trainer
+        ranks.draw_apart(config.seed)
         if checkpoint is not None:
             mark.resume(checkpoint)
         prepared_at = time.perf_counter()

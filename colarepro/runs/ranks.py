@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
 import torch
 from torch import distributed
 
@@ -23,6 +24,14 @@ def count() -> int:
 def is_first() -> bool:
     """Whether this process is rank 0."""
     return count() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def draw_apart(seed: int) -> None:
+    """Let each rank draw its own random numbers from now on, rank 0 those that it would draw alone: with the same ones
+    everywhere, dropout would take the same places out of every rank's examples."""
+    if not is_first():
+        sequence = np.random.SeedSequence([seed, int(os.environ["RANK"])])
+        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 
 
 def join(device: str) -> str:

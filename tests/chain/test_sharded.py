@@ -13,6 +13,7 @@ from torch import Tensor, distributed
 from torch.distributed import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.placement_types import _StridedShard
 
 from colarepro.chain import Chain, Schedule, export_adapter, export_merged
 from colarepro.chain.chain import FILE
@@ -186,6 +187,7 @@ def test_refusals(tmp_path: Path) -> None:
         "expected links of one rank": lambda: chained(sharded(model_of()), Schedule(knot_steps=(2,), ranks=(4, 2))),
         "reset='drop'": lambda: chained(sharded(model_of()), Schedule(knot_steps=(2,), reset="prune")),
         "expected plain float32 weights": lambda: chained(sharded(peft_model(use_dora=True)), Schedule(length=2)),
+        "q_proj has a quantised or oddly sharded weight": lambda: chained(_cut_twice(model_of()), Schedule(length=2)),
         "overflows torch.float16": lambda: _overflow(sharded(model_of(dtype=torch.float16), adapter=False)),
     }
 
@@ -199,6 +201,16 @@ def test_refusals(tmp_path: Path) -> None:
 
     for said in on_ranks(2, tmp_path, work):
         assert all(expected in sentence for expected, sentence in zip(refused, said, strict=True))
+
+
+def _cut_twice(model: Any) -> Any:
+    """The model with one weight cut into rows as tensor parallelism and FSDP2 do together."""
+    mesh = init_device_mesh("cpu", (distributed.get_world_size(),))
+    layer = model.base_model.model.model.layers[0].self_attn.q_proj.base_layer
+    rows = layer.weight.detach().chunk(mesh.size())[mesh.get_rank()]
+    cut = DTensor.from_local(rows, mesh, [_StridedShard(0, split_factor=2)])
+    layer.weight = torch.nn.Parameter(cut, requires_grad=False)
+    return model
 
 
 def _overflow(model: Any) -> None:

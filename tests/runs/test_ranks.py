@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from colarepro.chain import Schedule
 from colarepro.errors import ColaError
@@ -54,11 +55,13 @@ def assert_same_run(one: Record, many: Record) -> None:
 @pytest.mark.parametrize("sharded", [False, True])
 def test_two_ranks_are_one(config: RunConfig, sharded: bool, tmp_path: Path) -> None:
     one = perform(config)
-    first, second = on_ranks(2, tmp_path, lambda: perform(config, sharded=sharded))
+    work = lambda: (perform(config, sharded=sharded), torch.rand(1).item())  # noqa: E731
+    (first, drawn), (second, otherwise) = on_ranks(2, tmp_path, work)
     assert_same_run(one, first)
     assert first.curves == second.curves
     assert first.predictions == second.predictions
     assert first.environment["processes"] == "2"
+    assert drawn != otherwise  # and so would dropout be
 
 
 def begin(config: RunConfig, folder: Path, **options: Any) -> None:
