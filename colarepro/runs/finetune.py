@@ -12,6 +12,7 @@ from colarepro.chain.first import draw_first_link
 from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.methods.prepared import Prepared
+from colarepro.models.attention import without_cudnn_attention
 from colarepro.results import Record
 from colarepro.runs.checkpoints import MarkWhole, last_whole
 from colarepro.runs.config import RunConfig
@@ -58,7 +59,8 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
         prepared_at = time.perf_counter()
         reason = ""
         try:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            with without_cudnn_attention():
+                trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except ColaError as error:
             if trainer.state.global_step == 0:  # a chain that cannot be
                 raise
