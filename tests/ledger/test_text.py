@@ -17,11 +17,12 @@ from tests.ledger.conftest import ROOT, evidence_of, made
 def written(**changes: Path) -> dict[str, str]:
     folder = ROOT / "data"
     kept = {"records": "results", "theory": "theory", "reported": "reported.csv", "tasks": "tasks.csv"}
-    return write(Arguments(**({name: folder / place for name, place in kept.items()} | changes)))
+    benchmark = {"benchmark": ROOT / "benchmarks" / "training.jsonl"}
+    return write(Arguments(**({name: folder / place for name, place in kept.items()} | benchmark | changes)))
 
 
 def test_without_records_all_rows_stand_and_nothing_is_measured(tmp_path: Path) -> None:
-    texts = written(records=tmp_path, theory=tmp_path)
+    texts = written(records=tmp_path, theory=tmp_path, benchmark=tmp_path / "absent")
     lines = [line for line in texts["CLAIMS.md"].splitlines() if line.startswith("| ") and "**" in line]
     assert len(lines) > 60
     assert all("**not measured**" in line for line in lines)
