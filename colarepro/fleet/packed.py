@@ -53,12 +53,12 @@ _current: Packed | None = None
 
 
 @contextmanager
-def packed_batch(packed: Packed) -> Iterator[None]:
+def packed_batch(packed: Packed) -> Iterator[Packed]:
     """Within the block, layers that know of packing see this batch, also in their backward pass."""
     global _current
     before, _current = _current, packed
     try:
-        yield
+        yield packed
     finally:
         _current = before
 
@@ -78,6 +78,11 @@ class Pool:
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
         self._tokens = torch.tensor([token for prompt in prompts for token in prompt], device=device)
         self._runs = runs
+
+    def some_tokens(self, count: int) -> list[int]:
+        """Tokens of the prompts, all different if there are as many."""
+        distinct = self._tokens.unique().tolist()
+        return [distinct[place % len(distinct)] for place in range(count)]
 
     def shape(self, prompts: np.ndarray, fill: int = 1, longest: int = 0) -> Shape:
         """Of a batch of these prompts, its tokens filled up to a multiple of ``fill``."""

@@ -67,5 +67,5 @@ def test_attention_that_cannot_be_packed_is_refused() -> None:
         layer.self_attn.attention_dropout = 0.1
     model.set_attn_implementation(NAME)
     packed = batch([0, 1], [0, 0])
-    with packed_batch(packed), pytest.raises(ColaError, match="dropout, a cap or a window"):
+    with packed_batch(packed), pytest.raises(ColaError, match="attention has dropout"):
         model(input_ids=packed.ids, position_ids=packed.positions)
