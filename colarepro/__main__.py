@@ -14,6 +14,7 @@ COMMANDS = {
     "show": "one record",
     "export": "a kept model as an adapter or merged into its base",
     "tasks.table": "rows, labels and token lengths of the tasks",
+    "anatomy": "what happens inside a chain: gap, spectrum, angles, intruders, forgetting",
     "models": "put a model that needs no hub into the cache",
     "figures": "draw figures from records",
     "theory.synthetic": "test the theory",
@@ -33,7 +34,7 @@ def main() -> None:
             raise SystemExit(2)
         Console().print(table)
         return
-    name = {"models": "models.__main__", "figures": "figures.__main__"}.get(words[0], words[0])
+    name = f"{words[0]}.__main__" if words[0] in ("anatomy", "models", "figures") else words[0]
     sys.argv = [f"colarepro {words[0]}", *words[1:]]
     module = importlib.import_module(f"colarepro.{name}")
     exit_cleanly = importlib.import_module("colarepro.errors").exit_cleanly
