@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging
 
-from colarepro.anatomy.arms import ARMS
+from colarepro.anatomy.arms import ARMS, arm
 from colarepro.anatomy.examine import Question, Text
 from colarepro.anatomy.examine_all import examine_all
 from colarepro.anatomy.perplexity import read_text
@@ -18,8 +18,6 @@ from colarepro.results import Store
 from colarepro.runs import RunConfig
 from colarepro.runs.devices import devices
 
-Arm = Literal["lora", "cola-2", "cola-3", "lora-rank-sum-2", "cola-2-same-A"]
-
 
 @dataclass(frozen=True)
 class Arguments:
@@ -27,7 +25,8 @@ class Arguments:
     spectrum, angles between links, intruder dimensions, perplexity on other text. What has a record is not repeated."""
 
     task: tuple[str, ...] = ("rte", "wic")
-    arm: tuple[Arm, ...] = tuple(ARMS)  # type: ignore[assignment]
+    arm: tuple[str, ...] = tuple(ARMS)
+    """lora, cola-2, cola-3, lora-rank-sum-2, cola-2-same-A."""
     learning_rate: tuple[float, ...] = (5e-4,)
     draw: tuple[int, ...] = (0, 1, 2)
     """Seeds, each of the data's draw and of the training."""
@@ -55,10 +54,12 @@ class Arguments:
     """Processes at once, dealt over the devices; 0 is one a device."""
 
     def questions(self) -> list[Question]:
-        """Every combination, the longest chains of a draw first."""
-        for name in ("sample", "text_tokens", "window"):
-            if getattr(self, name) < 2:
-                raise ColaError(f"{name} is {getattr(self, name)}; expected 2 or more.")
+        """Every combination."""
+        for option in ("sample", "text_tokens", "window"):
+            if getattr(self, option) < 2:
+                raise ColaError(f"{option} is {getattr(self, option)}; expected 2 or more.")
+        if self.jobs < 0:
+            raise ColaError(f"jobs is {self.jobs}; expected 0 or more.")
         text = Text(read_text(self.text), self.text_tokens, self.window)
         return [
             Question(
@@ -73,7 +74,7 @@ class Arguments:
                     epochs=self.epochs,
                     max_steps=self.max_steps,
                     max_length=self.max_length,
-                    **ARMS[arm],
+                    **arm(name),
                 ),
                 self.sample,
                 text,
@@ -81,7 +82,7 @@ class Arguments:
             for draw in self.draw
             for task in self.task
             for rate in self.learning_rate
-            for arm in self.arm
+            for name in self.arm
         ]
 
 
@@ -92,12 +93,19 @@ def main() -> None:
     places = devices(arguments.device)
     store = Store(arguments.output)
     records = examine_all(arguments.questions(), store, places, arguments.jobs or len(places))
-    table = Table("run", "task", "method", "status", "gap", "rank", "intruders", "perplexity", "seconds")
+    table = Table("run", "task", "method", "links", "status", "gap", "rank", "intruders", "perplexity", "seconds")
     for record in records:
         scores = [
             record.scores.get(f"{name}_last", float("nan")) for name in ("gap", "rank", "intruders", "perplexity")
         ]
-        words = record.identity, record.config["task"], record.config["method"], record.reason or record.status
+        links = len(record.curves.get("knots", [])) + 1
+        words = (
+            record.identity,
+            record.config["task"],
+            record.config["method"],
+            str(links),
+            record.reason or record.status,
+        )
         table.add_row(*words, *(f"{score:.4g}" for score in scores), f"{record.costs.get('seconds_watch', 0):.0f}")
     Console().print(table)
     if any(record.status == "failed" for record in records):

@@ -1,8 +1,9 @@
-"""The runs that are looked at by name."""
+"""The runs that are looked at, by name."""
 
 from typing import Any
 
 from colarepro.chain import Schedule
+from colarepro.errors import ColaError
 
 ARMS: dict[str, dict[str, Any]] = {
     "lora": {"method": "lora"},
@@ -12,3 +13,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "cola-2-same-A": {"method": "cola", "chain": Schedule(length=2, initialization="same")},
 }
 """Fields of a `RunConfig`."""
+
+
+def arm(name: str) -> dict[str, Any]:
+    """An arm's fields; raises `ColaError` for an unknown one."""
+    if name not in ARMS:
+        raise ColaError(f"Unknown arm '{name}'; expected some of {', '.join(ARMS)}.")
+    return ARMS[name]

@@ -2,8 +2,9 @@
 
 import dataclasses
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from colarepro.runs.material import gather
 from colarepro.runs.stored import BusyError, claim, failed
 from colarepro.tasks import encode
 
-KIND = "anatomy"
+KIND: Final = "anatomy"
 
 
 @dataclass(frozen=True)
@@ -84,22 +85,19 @@ def examine(question: Question, device: str) -> Record:
     )
 
 
-def examine_stored(question: Question, store: Store, device: str) -> Record | None:
-    """The stored record of a question, else a new one, which is stored; None if another process is on it.
+def is_missing(question: Question, store: Store) -> bool:
+    """Whether a question has no record, or that of a failure."""
+    record = store.get(KIND, question.config())
+    return record is None or record.status == "failed"
 
-    A run that fails leaves a record with its reason, and is tried again another time.
-    """
+
+def examine_stored(question: Question, store: Store, device: str) -> None:
+    """Examine and store, unless there is a record, or another process is on it; a failure is a record, too."""
     config = question.config()
-    try:
-        with claim(store, store.path(KIND, config).stem):
-            record = store.get(KIND, config)
-            if record is not None and record.status != "failed":
-                return record
+    with suppress(BusyError), claim(store, store.path(KIND, config).stem):
+        if is_missing(question, store):
             try:
                 record = examine(question, device)
             except Exception as error:  # it is this run's and must not stop the others
                 record = dataclasses.replace(failed(question.run, error, device), kind=KIND, config=config)
             store.put(record)
-            return record
-    except BusyError:
-        return None

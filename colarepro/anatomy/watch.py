@@ -100,7 +100,7 @@ class Watch(TrainerCallback):
             self._start = now
         point: Point = {"step": step, "when": when, "loss": loss}
         point["perplexity"] = perplexity(self.prepared.model, self.text, self.window)
-        point |= self._of_deltas(now) | self._of_links(links)
+        point |= self._of_deltas(now) | self._of_links(links) | {"intruders": self._intruders(step)}
         self.points.append(point)
         if when == "before knot" and self._folds:
             self._previous = links
@@ -121,7 +121,6 @@ class Watch(TrainerCallback):
                 "stable_rank": stable_rank(values),
                 "effective_rank": effective_rank(values),
                 "spectrum": values.numpy(),
-                "intruders": self._intruders(target, total) if values[0] > 0 else 0,
             }
             for name, entry in entries.items():
                 rows.setdefault(name, []).append(entry)
@@ -129,7 +128,17 @@ class Watch(TrainerCallback):
         rows["spectrum"] = [np.pad(values, (0, longest - len(values))) for values in rows["spectrum"]]
         return {name: np.array(entries, dtype=float) for name, entries in rows.items()}
 
-    def _intruders(self, target: Target, total: Factors) -> int:
+    def _intruders(self, step: int) -> np.ndarray:
+        """The most expensive look by far, so not twice at one step: a knot leaves the sum of all links what it was."""
+        if self.points and self.points[-1]["step"] == step:
+            last: np.ndarray = self.points[-1]["intruders"]
+            return last
+        return np.array([self._intruders_of(target) for target in self.targets])
+
+    def _intruders_of(self, target: Target) -> int:
+        total = target.total()
+        if not total.B.any():
+            return 0
         if target.name not in self._originals:
             original = original_weight(target)
             self._originals[target.name] = original, left_vectors(original)
