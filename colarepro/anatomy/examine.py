@@ -12,7 +12,8 @@ import torch
 from colarepro.anatomy.gap import sample_of
 from colarepro.anatomy.perplexity import tokens_of
 from colarepro.anatomy.watch import Watch, curves_of
-from colarepro.methods import Prepared
+from colarepro.errors import ColaError
+from colarepro.methods import Prepared, method
 from colarepro.results import Record, Store
 from colarepro.runs import RunConfig
 from colarepro.runs.finetune import finetune
@@ -55,6 +56,8 @@ def examine(question: Question, device: str) -> Record:
     are the run's own and what was seen first and last. Raises `ColaError` for what cannot be trained or looked at.
     """
     config = question.run
+    if method(config.method).prepare is None:
+        raise ColaError(f"{config.method} trains nothing, so there is nothing to watch.")
     material = gather(config, device)
     tokenizer = material.loaded.tokenizer
     text = tokens_of(question.text.content, tokenizer, question.text.tokens)
