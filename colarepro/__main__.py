@@ -12,10 +12,13 @@ COMMANDS = {
     "plan": "what a sweep would take, before anything starts",
     "status": "what a folder of records holds",
     "show": "one record",
+    "pack": "a folder's records in one small file",
     "export": "a kept model as an adapter or merged into its base",
     "tasks.table": "rows, labels and token lengths of the tasks",
     "anatomy": "what happens inside a chain: gap, spectrum, angles, intruders, forgetting",
     "models": "put a model that needs no hub into the cache",
+    "doctor": "check a folder of records, the cache and the environment",
+    "claims": "judge every claim by the records: CLAIMS.md and REPORT.md",
     "figures": "draw figures from records",
     "theory.synthetic": "test the theory",
 }
