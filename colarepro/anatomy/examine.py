@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from colarepro.anatomy.gap import sample_of
+from colarepro.anatomy.sample import sample_of
 from colarepro.anatomy.perplexity import tokens_of
 from colarepro.anatomy.watch import Watch, curves_of
 from colarepro.errors import ColaError

@@ -10,7 +10,10 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from colarepro.anatomy.angles import angles_between, chance_angles
-from colarepro.anatomy.gap import Sample, Slope, frank_wolfe_gap, oracle, slopes
+from colarepro.anatomy.gap import frank_wolfe_gap
+from colarepro.anatomy.oracle import oracle
+from colarepro.anatomy.sample import Sample
+from colarepro.anatomy.slope import Slope, slopes
 from colarepro.anatomy.intruders import count_intruders, left_vectors, original_weight
 from colarepro.anatomy.perplexity import perplexity
 from colarepro.anatomy.spectrum import effective_rank, numerical_rank, singular_values, stable_rank
