@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import gc
 import io
+import itertools
 import json
 import math
 import statistics
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 import tyro
@@ -105,8 +106,8 @@ class Arguments:
     """Sizes of the fleet."""
     chain: tuple[int, ...] = (1, 2)
     """Lengths of the chain, of our run and in the fleet; 1 is LoRA."""
-    alone: bool = True
-    """Measure (a) to (c), too."""
+    contenders: tuple[Literal["a", "b", "c", "d"], ...] = ("a", "b", "c", "d")
+    """Which of the four to measure."""
     steps: int = 20
     """Measured in every repeat."""
     repeats: int = 3
@@ -184,20 +185,26 @@ def main() -> None:
                     shape, length, Path(folder), device, arguments.dtype, arguments.steps, arguments.repeats
                 )
                 _write(setting)
-                contenders: dict[str, tuple[Contender, int]] = {}
-                if arguments.alone:
-                    contenders |= {"(a) PEFT + Trainer": (_plain_trainer, 1), "(b) PEFT, label rows": (_plain_loop, 1)}
-                    contenders |= {f"(c) one run, {_arm(n)}": (_single(n, device), 1) for n in arguments.chain}
-                contenders |= {
-                    f"(d) fleet of {size}, {_arm(links)}": (_fleet(size, links), size)
-                    for size in arguments.fleet
-                    for links in arguments.chain
-                }
-                rows += _measure(setting, contenders, ceiling)
+                for row in _measure(setting, _contenders(arguments, device), ceiling):
+                    rows.append(row)
+                    if arguments.output is not None:
+                        with arguments.output.open("a") as file:
+                            file.write(json.dumps(row) + "\n")
                 _show(rows, ceiling, device)
-    if arguments.output is not None:
-        with arguments.output.open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _contenders(arguments: Arguments, device: str) -> dict[str, tuple[Contender, int]]:
+    """By name, with how many runs each trains."""
+    alone = _fleet(1) if device != "cpu" else _through_trainer  # on a GPU a run is a fleet of one
+    found: dict[str, tuple[Contender, int]] = {
+        "(a) PEFT + Trainer": (_plain_trainer, 1),
+        "(b) PEFT, label rows": (_plain_loop, 1),
+    }
+    for links in arguments.chain:
+        found[f"(c) one run, {_arm(links)}"] = functools.partial(alone, links=links), 1
+    for size, links in itertools.product(arguments.fleet, arguments.chain):
+        found[f"(d) fleet of {size}, {_arm(links)}"] = functools.partial(_fleet(size), links=links), size
+    return {name: found[name] for name in found if name[1] in arguments.contenders}
 
 
 def _arm(links: int) -> str:
@@ -306,11 +313,6 @@ def _plain_loop(setting: Setting) -> tuple[float, float]:
     return clock.seconds, math.nan
 
 
-def _single(links: int, device: str) -> Contender:
-    """On a GPU a run is a fleet of one."""
-    return _fleet(1, links) if device != "cpu" else functools.partial(_through_trainer, links=links)
-
-
 def _through_trainer(setting: Setting, links: int) -> tuple[float, float]:
     clock = Clock(setting)
     original = finetune.StopOnDivergence.on_log
@@ -332,8 +334,8 @@ def _config(setting: Setting, links: int) -> RunConfig:
     return dataclasses.replace(setting.config, method="lora" if links == 1 else "cola", chain=Schedule(length=links))
 
 
-def _fleet(size: int, links: int) -> Contender:
-    def measured(setting: Setting) -> tuple[float, float]:
+def _fleet(size: int) -> Callable[..., tuple[float, float]]:
+    def measured(setting: Setting, links: int) -> tuple[float, float]:
         clock = Clock(setting)
 
         class Ticking(Fleet):

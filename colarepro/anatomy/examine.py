@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from colarepro.anatomy.gap import sample_of
+from colarepro.anatomy.curves import curves_of
 from colarepro.anatomy.perplexity import tokens_of
-from colarepro.anatomy.watch import Watch, curves_of
+from colarepro.anatomy.sample import sample_of
+from colarepro.anatomy.watch import Watch
 from colarepro.errors import ColaError
 from colarepro.methods import Prepared, method
 from colarepro.results import Record, Store

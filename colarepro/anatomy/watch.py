@@ -10,15 +10,16 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from colarepro.anatomy.angles import angles_between, chance_angles
-from colarepro.anatomy.gap import Sample, Slope, frank_wolfe_gap, oracle, slopes
+from colarepro.anatomy.curves import Point
 from colarepro.anatomy.intruders import count_intruders, left_vectors, original_weight
+from colarepro.anatomy.oracle import oracle
 from colarepro.anatomy.perplexity import perplexity
+from colarepro.anatomy.sample import Sample
+from colarepro.anatomy.slope import Slope, slopes
 from colarepro.anatomy.spectrum import effective_rank, numerical_rank, singular_values, stable_rank
 from colarepro.chain.target import Factors, Target, targets_of
 from colarepro.errors import ColaError
 from colarepro.methods import Prepared
-
-Point = dict[str, Any]
 
 
 class Watch(TrainerCallback):
@@ -161,33 +162,3 @@ class Watch(TrainerCallback):
             for side, angles in zip(("columns", "rows", "columns_chance", "rows_chance"), found, strict=True):
                 sides.setdefault(f"angles_{side}", []).append(angles)
         return point | {side: np.array(angles) for side, angles in sides.items()}
-
-
-def curves_of(points: Sequence[Point], radius: np.ndarray) -> dict[str, list[Any]]:
-    """The points as a record's curves: an entry a point, which is a number, or a list with an entry a target, rank or
-    angle (means over the targets). ``radius`` (targets,) is tau."""
-
-    def column(name: str) -> np.ndarray:
-        return np.array([point[name] for point in points])
-
-    curves: dict[str, list[Any]] = {name: column(name).tolist() for name in ("step", "when")}
-    for name in ("loss", "perplexity"):
-        curves[name] = _short(column(name))
-    for name in ("inner", "largest", "nuclear", "shortfall"):  # with these the gap in any other ball can be had
-        curves[name] = _short(column(name))
-    curves["gap"] = _short(frank_wolfe_gap(column("inner"), column("largest"), radius))
-    curves["epsilon"] = _short((radius * column("shortfall")).sum(1))
-    for name in ("gradient_norm", "delta_norm"):
-        curves[name] = _short(np.linalg.norm(column(name), axis=1))
-    for name in ("rank", "stable_rank", "effective_rank", "intruders", "share", "cosine_top", "cosine_gradient"):
-        curves[name] = _short(column(name).mean(1))
-    curves["spectrum"] = [_short(point["spectrum"].mean(0)) for point in points]
-    for name in ("angles_columns", "angles_rows", "angles_columns_chance", "angles_rows_chance"):
-        curves[name] = [_short(point[name].mean(0)) if name in point else [] for point in points]
-    return curves
-
-
-def _short(numbers: np.ndarray) -> list[Any]:
-    """Six digits of each, which is more than is known of them."""
-    shortened: list[Any] = np.vectorize(lambda number: float(f"{number:.6g}"), otypes=[float])(numbers).tolist()
-    return shortened

@@ -24,7 +24,7 @@ class Adam:
         self._steps = (self.rates / first).T.to(device, torch.float32)  # (steps, runs)
         self._roots = second.sqrt().T.to(device, torch.float32)
         # On a GPU one kernel instead of ten.
-        self._update = torch.compile(_update) if device.startswith("cuda") else _update
+        self._update = torch.compile(_update, dynamic=True) if device.startswith("cuda") else _update
 
     @torch.no_grad()
     def step(self, stack: Stack, number: Tensor) -> None:

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from colarepro.chain.links import seeded
 from colarepro.chain.moments import prune_moments
 from colarepro.fleet.arm import Arm
-from colarepro.fleet.grouped import grouped_linear, grouped_product
-from colarepro.fleet.packed import current
+from colarepro.fleet.grouped import grouped_linear, grouped_product, over_tokens
 from colarepro.fleet.stack import Stack
 
 ROWS = 8
@@ -110,7 +109,7 @@ class Adapters(Stack):
 
 
 class FleetLayer(nn.Module):
-    """A frozen layer with every run's adapter beside it: (1, tokens, in) to (1, tokens, out).
+    """A frozen layer with every run's adapter beside it: (1, tokens, in) to (1, tokens, out), or both without the one.
 
     A is (runs, rank, in), B is (runs, rank, out); every token meets its own run's alone.
     """
@@ -120,9 +119,8 @@ class FleetLayer(nn.Module):
         self.base, self.A, self.B = base, A, B
 
     def forward(self, x: Tensor) -> Tensor:
-        ends = current().ends
-        inner = grouped_linear(x[0].to(self.A.dtype), self.A, ends)
-        return self.base(x) + grouped_product(inner, self.B, ends)
+        inner = over_tokens(grouped_linear, x.to(self.A.dtype), self.A)
+        return self.base(x) + over_tokens(grouped_product, inner, self.B)
 
 
 def _shape(layer: Any) -> tuple[int, int]:

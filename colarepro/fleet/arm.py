@@ -29,6 +29,11 @@ class Arm:
     """Of every link; none where the whole model is trained."""
     targets: tuple[str, ...]
     """Names of the adapted layers in the base model, in its order."""
+    parameters_frozen: int
+    parameters_first: int
+    """Trained with the first link."""
+    products_first: int
+    """Of these, weights of products."""
     counted: Counted
 
     @property
@@ -48,17 +53,16 @@ class Arm:
     @property
     def parameters_trained(self) -> int:
         """With the last link, as a run has them at its end."""
-        return self._of_link(_trained(self.model), -1)
+        return self._of_link(self.parameters_first, -1)
 
     @property
     def parameters(self) -> int:
         """Of the whole model, with the last link."""
-        total = sum(parameter.numel() for parameter in self.model.parameters())
-        return total - _trained(self.model) + self.parameters_trained
+        return self.parameters_frozen + self.parameters_trained
 
     def trained_at(self, step: int) -> int:
         """How many weights of products the step after ``step`` trains."""
-        return self._of_link(trained_in_products(product_weights(self.model)), self.plan.link_at(step))
+        return self._of_link(self.products_first, self.plan.link_at(step))
 
     def flops_of(self, fed: Fed) -> float:
         """By formula, of everything that training fed."""
@@ -118,9 +122,20 @@ def _read(config: RunConfig) -> Arm:
         model=prepared.model,
         ranks=ranks,
         targets=tuple(name.removeprefix("base_model.model.") for name in layers),
-        counted=count(prepared.model),
+        parameters_frozen=sum(p.numel() for p in prepared.model.parameters() if not p.requires_grad),
+        parameters_first=sum(p.numel() for p in prepared.model.parameters() if p.requires_grad),
+        products_first=trained_in_products(product_weights(prepared.model)),
+        counted=_count(config, prepared.model),
     )
 
 
-def _trained(model: Any) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+def _count(config: RunConfig, model: Any) -> Counted:
+    """Counting is slow, and most arms of a sweep train tensors of the same names and shapes."""
+    trained = tuple((name, tuple(p.shape)) for name, p in model.named_parameters() if p.requires_grad)
+    key = config.model, config.dtype, trained
+    if key not in _counted:
+        _counted[key] = count(model)
+    return _counted[key]
+
+
+_counted: dict[tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]], Counted] = {}

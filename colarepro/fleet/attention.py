@@ -40,7 +40,7 @@ def packed_attention(
     packed = current()
     parts = (query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1))
     if has_ragged_attention(query.device.type, query.dtype):
-        bounds, longest = packed.bounds, packed.shape.longest
+        bounds, longest = packed.bounds, packed.reach.shape[0]
         out = varlen_attn(*parts, bounds, bounds, longest, longest, scale=scaling, **_CAUSAL)
         assert isinstance(out, Tensor)  # with its logarithms only where asked for
         return out.unsqueeze(0), None
@@ -50,7 +50,7 @@ def packed_attention(
 def _spread_out(packed: Packed, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
     """The same for any device and dtype, in a rectangle with the prompts at its left: a causal mask alone keeps every
     token from the padding."""
-    longest, bounds = packed.shape.longest, packed.bounds.long()
+    longest, bounds = packed.reach.shape[0], packed.bounds.long()
     places = torch.arange(query.shape[0], device=query.device)
     row = torch.searchsorted(bounds[1:], places, right=True)
     rows, slots = bounds.shape[0] - 1, row * longest + places - bounds[row]

@@ -56,6 +56,8 @@ class Fleet:
     def __init__(self, configs: Sequence[RunConfig], device: str, loaded: LoadedModel | None = None) -> None:
         """``loaded`` is the model if it is there already; it is changed. Raises `UnfitError` for runs that must go
         alone, through the Trainer."""
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)  # graphs are recorded on the current device
         reset_peak(device)
         started = time.perf_counter()
         first = configs[0]
@@ -70,7 +72,6 @@ class Fleet:
         self.adam = Adam(self.arms, device)
         # What is computed for a shape is kept on a GPU, so there few shapes are wanted, and elsewhere exact ones.
         self.ragged = has_ragged_attention(device, getattr(torch, first.dtype))
-        self.longest = 2 ** max(6, int(self.pool.lengths.max() - 1).bit_length())
         self.paces = Steps(self._train_step, device, record=self.ragged)
         # A mask that is ready spares transformers from looking for packed prompts in the positions.
         self._no_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
@@ -144,7 +145,7 @@ class Fleet:
             return self.pool.shape(prompts)
         tokens = int(self.pool.lengths[prompts].sum())
         fill = max(64, 2 ** (tokens.bit_length() - 4))  # an eighth at most
-        return self.pool.shape(prompts, fill, self.longest)
+        return self.pool.shape(prompts, fill, int(self.pool.lengths.max()))
 
     def _step(self, step: int, batches: list[np.ndarray]) -> None:
         if not (sailing := self.sailing):
@@ -172,13 +173,13 @@ class Fleet:
     def _log(self, steps: range, batches: list[list[np.ndarray]]) -> None:
         """What these steps were, of every run up to its first loss that is not finite."""
         losses = self.losses[steps.start : steps.stop].tolist()
+        longest = [max(int(self.pool.lengths[part].max()) for part in batch) for batch in batches]
         for run in self.sailing:
             course = self.courses[run]
-            for step, row, batch in zip(steps, losses, batches, strict=True):
+            for step, row, batch, spread in zip(steps, losses, batches, longest, strict=True):
                 course.losses.append(row[run])
                 lengths = self.pool.lengths[batch[run]]
-                spread = 0 if self.ragged else int(max(self.pool.lengths[part].max() for part in batch))
-                course.fed.add_packed(lengths, spread, self.arms[run].trained_at(step))
+                course.fed.add_packed(lengths, 0 if self.ragged else spread, self.arms[run].trained_at(step))
                 if not math.isfinite(row[run]):
                     course.reason = f"The training loss was not finite at step {step + 1}."
                     break

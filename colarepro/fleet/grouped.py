@@ -5,11 +5,20 @@ torch's grouped product computes them. It is wrapped as an operator of its own, 
 the sizes' alignment of symbols.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grouped_mm
+
+from colarepro.fleet.packed import current
+
+
+def over_tokens(product: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, weights: Tensor) -> Tensor:
+    """The product of the current batch's tokens, ``x`` (1, tokens, in) or (tokens, in), as some models have it."""
+    flat = x.flatten(0, -2)
+    return product(flat, weights, current().ends).view(*x.shape[:-1], -1)
 
 
 @torch.library.custom_op("colarepro::grouped_linear", mutates_args=())

@@ -36,6 +36,9 @@ class Packed:
     """Place of each token in its prompt, (1, tokens)."""
     bounds: Tensor
     """Where each prompt begins, then each filler, and where the last one ends: int32 (prompts + fillers + 1,)."""
+    reach: Tensor
+    """As long as the longest prompt may be, (longest,), of no matter what: a compiled layer takes a number for fixed,
+    but not a size."""
     ends: Tensor
     """Where each run's tokens end, int32 (runs,); what fills up counts as the last run's."""
     last: Tensor
@@ -106,7 +109,8 @@ class Pool:
         sizes = [tokens, tokens, prompts + shape.fillers + 1, self._runs, prompts, prompts, prompts]
         places, positions, bounds, ends, last, runs, labels = plan.split(sizes)
         ids = self._tokens[places].unsqueeze(0)
-        return Packed(shape, ids, positions.unsqueeze(0), bounds.int(), ends.int(), last, runs, labels)
+        reach = self._tokens.new_empty(shape.longest)
+        return Packed(shape, ids, positions.unsqueeze(0), bounds.int(), reach, ends.int(), last, runs, labels)
 
 
 def _up(number: int, step: int) -> int:

@@ -7,7 +7,8 @@ import torch
 from colarepro.fleet.arm import arm_of
 from colarepro.models.load import load_tokenizer
 from colarepro.runs.config import RunConfig
-from colarepro.tasks import draw, encode, load_task
+from colarepro.runs.material import splits_of
+from colarepro.tasks import encode, load_task
 
 TOKENS = 2**15
 """Of one step, from which on a GPU computes more than it waits."""
@@ -15,14 +16,14 @@ SHARE = 0.6
 """Of the free memory that the runs' own numbers and activations may take."""
 NUMBER = 24
 """Bytes of a trained number: itself, its copy in the layers' dtype, its gradient, two moments, and the best epoch's."""
-MOST = 64
-"""Runs; beyond this a fleet that is lost costs more than a larger one gains."""
+MOST = 256
+"""Runs."""
 
 
 def fleet_size(config: RunConfig, device: str) -> int:
     """Runs like this one that fill the device, 1 to `MOST`: as many as make `TOKENS` a step, if memory holds them."""
     task = load_task(config.task)
-    splits = draw(task, config.data_dir, config.data_seed, config.protocol, config.train_examples)
+    splits = splits_of(config)
     encoded = encode(task, splits.train, load_tokenizer(config.model), config.max_length)
     tokens = config.batch_size * statistics.fmean(map(len, encoded.prompts))
     size = TOKENS / tokens

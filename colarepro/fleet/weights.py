@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from colarepro.fleet.arm import Arm
 from colarepro.fleet.group import UnfitError
-from colarepro.fleet.grouped import grouped_linear, grouped_product, grouped_sum
+from colarepro.fleet.grouped import grouped_linear, grouped_product, grouped_sum, over_tokens
 from colarepro.fleet.norms import FusedNorm
 from colarepro.fleet.packed import current
 from colarepro.fleet.stack import ALIGNED, Stack
@@ -71,7 +71,7 @@ def _stacked(module: nn.Module, leaves: dict[nn.Parameter, Tensor]) -> nn.Module
 
 
 class _Stacked(nn.Module):
-    """A layer with a weight and a bias of every run: (1, tokens, in) to (1, tokens, out)."""
+    """A layer with a weight and a bias of every run: (1, tokens, in) to (1, tokens, out), or both without the one."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, epsilon: float = 0.0) -> None:
         super().__init__()
@@ -83,14 +83,14 @@ class _Stacked(nn.Module):
 
 class StackedLinear(_Stacked):
     def forward(self, x: Tensor) -> Tensor:
-        return self.shifted(grouped_linear(x[0], self.weight, current().ends).unsqueeze(0))
+        return self.shifted(over_tokens(grouped_linear, x, self.weight))
 
 
 class StackedConv1D(_Stacked):
     """GPT-2's, whose weight is (in, out)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shifted(grouped_product(x[0], self.weight, current().ends).unsqueeze(0))
+        return self.shifted(over_tokens(grouped_product, x, self.weight))
 
 
 class StackedEmbedding(_Stacked):
@@ -142,8 +142,9 @@ def _owners(tokens: int) -> Tensor:
 
 
 def _of_each_token(vectors: Tensor, x: Tensor) -> Tensor:
-    """(runs, width) as (1, tokens, width), for the tokens of ``x``."""
-    return _EachToken.apply(vectors, _owners(x.shape[1]), current().ends).unsqueeze(0)
+    """(runs, width) as (tokens, width), for the tokens of ``x``."""
+    each: Tensor = _EachToken.apply(vectors, _owners(x.shape[-2]), current().ends)
+    return each
 
 
 class _EachToken(torch.autograd.Function):

@@ -19,8 +19,9 @@ from colarepro.runs.costs import (
     product_weights,
     trained_in_products,
 )
+from colarepro.runs.material import splits_of
 from colarepro.runs.order import order
-from colarepro.tasks import Splits, draw, encode, load_task
+from colarepro.tasks import encode, load_task
 
 SECONDS_PER_LAYER = 3.3e-3
 """Of a training step that leaves a GPU waiting for the next kernel, per layer: batch 8 on one H200."""
@@ -43,8 +44,7 @@ class Estimate:
 def estimate(config: RunConfig) -> Estimate:
     """Reads the task's data, the tokenizer and the model's configuration; raises `ColaError` where the run would."""
     task = load_task(config.task)
-    counts = config.train_examples, config.dev_examples, config.test_examples
-    splits: Splits = draw(task, config.data_dir, config.data_seed, config.protocol, *counts)
+    splits = splits_of(config)
     tokenizer = load_tokenizer(config.model)
     encoded = [encode(task, part, tokenizer, config.max_length) for part in (splits.train, splits.dev, splits.test)]
     # Verbalizers of several tokens are fed with the prompt, a row each.
@@ -67,7 +67,8 @@ def estimate(config: RunConfig) -> Estimate:
     for epoch in range(epochs):
         in_turn = [train[place] for place in order(config.seed, epoch, len(train))]
         _feed(training, in_turn, config.batch_size, rows, trained)
-    for part in (*[dev] * max(1, epochs), test, *([train] if config.method == "linear-probe" else [])):
+    last = [train, test] if trains else [train] if config.method == "linear-probe" else []
+    for part in (*[dev] * max(1, epochs), *last, test):
         _feed(judging, part, 4 * config.batch_size, rows)
     flops = flops_by_formula(model, training) * (steps / max(1, steps_per_epoch * epochs))
     flops += forward_flops_by_formula(model, judging)

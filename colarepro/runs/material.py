@@ -15,7 +15,8 @@ from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record, environment
 from colarepro.runs.config import RunConfig
 from colarepro.runs.judge import judge
-from colarepro.tasks import Protocol, Splits, Task, digest, draw, load_task, origin, scores
+from colarepro.tasks import Example, Protocol, Splits, Task, digest, draw, load_examples, load_task, origin, scores
+from colarepro.tasks.task import Split
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,28 @@ class Material:
         )
 
 
-def _splits(config: RunConfig, data: str) -> Splits:
-    """A draw; the last few are kept, since many runs of a sweep share theirs. ``data`` names the data's content."""
+def splits_of(config: RunConfig) -> Splits:
+    """The examples that a run draws; the last few draws are kept, since many runs of a sweep share theirs."""
+    data = origin(load_task(config.task), config.data_dir)
     counts = config.train_examples, config.dev_examples, config.test_examples
     return _drawn(data, config.task, config.data_dir, config.data_seed, config.protocol, counts)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=16)
 def _drawn(
     data: str, task: str, data_dir: Path | None, seed: int, protocol: Protocol, counts: tuple[int, int, int]
 ) -> Splits:
-    return draw(load_task(task), data_dir, seed, protocol, *counts)
+    """``data`` names the data's content."""
+
+    def read(task_: Task, split: Split, folder: Path | str | None) -> tuple[Example, ...]:
+        return _pool(data, task, split, data_dir)
+
+    return draw(load_task(task), data_dir, seed, protocol, *counts, read=read)
+
+
+@functools.lru_cache(maxsize=2)
+def _pool(data: str, task: str, split: Split, data_dir: Path | None) -> tuple[Example, ...]:
+    return tuple(load_examples(load_task(task), split, data_dir))
 
 
 def gather(config: RunConfig, device: str, loaded: LoadedModel | None = None) -> Material:
@@ -95,6 +107,6 @@ def gather(config: RunConfig, device: str, loaded: LoadedModel | None = None) ->
             "skipped steps would move the knots."
         )
     task = load_task(config.task)
-    splits = _splits(config, origin(task, config.data_dir))
+    splits = splits_of(config)
     loaded = loaded or load(config.model, getattr(torch, config.dtype), device)
     return Material(config, device, task, splits, loaded, time.perf_counter() - started)

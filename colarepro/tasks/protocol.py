@@ -1,5 +1,6 @@
 """The draw: which examples a run trains on, chooses by, and is judged on."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,7 @@ import numpy as np
 
 from colarepro.errors import ColaError
 from colarepro.tasks.examples import Example, load_examples
-from colarepro.tasks.task import Task
+from colarepro.tasks.task import Split, Task
 
 Protocol = Literal["paper", "mezo"]
 
@@ -30,8 +31,10 @@ def draw(
     train: int = 1000,
     dev: int = 500,
     test: int = 1000,
+    read: Callable[[Task, Split, Path | str | None], Sequence[Example]] = load_examples,
 ) -> Splits:
-    """Draw at most ``train``, ``dev`` and ``test`` examples; the seed decides all three sets.
+    """Draw at most ``train``, ``dev`` and ``test`` examples; the seed decides all three sets. ``read`` gives a split's
+    examples to draw from.
 
     ``mezo`` is MeZO's draw as its code has it (princeton-nlp/MeZO, ``sample_subset`` in ``tasks.py``): one NumPy
     permutation of the train split, cut to ``train + dev`` rows or what there is; dev is the last ``dev`` of them.
@@ -51,12 +54,12 @@ def draw(
             raise ColaError(f"The number of {name} examples must be 1 or more, not {count}.")
     if not 0 <= seed < 2**32:
         raise ColaError(f"The seed of a draw must lie between 0 and 2**32 - 1, not {seed}.")
-    pool = load_examples(task, "train", data_dir)
+    pool = read(task, "train", data_dir)
     train, dev = sizes(task, len(pool), protocol, train, dev)
     if train < 1:
         raise ColaError(f"Task {task.name} has {len(pool)} train rows: {dev} for dev leave none to train on.")
     drawn = _permuted(pool, seed)
-    held = _permuted(load_examples(task, "validation", data_dir), seed)[:test]
+    held = _permuted(read(task, "validation", data_dir), seed)[:test]
     return Splits(train=drawn[:train], dev=drawn[train : train + dev], test=held)
 
 
@@ -70,6 +73,6 @@ def sizes(task: Task, rows: int, protocol: Protocol = "paper", train: int = 1000
     return min(train, rows - dev), dev
 
 
-def _permuted(examples: list[Example], seed: int) -> list[Example]:
+def _permuted(examples: Sequence[Example], seed: int) -> list[Example]:
     """NumPy's legacy generator, freshly seeded, since that is what MeZO's draws come from."""
     return [examples[i] for i in np.random.RandomState(seed).permutation(len(examples))]

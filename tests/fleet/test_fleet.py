@@ -5,14 +5,17 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from torch._dynamo.utils import counters
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from colarepro.chain import Schedule
 from colarepro.fleet import fleet as voyage
 from colarepro.fleet.fleet import Fleet
+from colarepro.fleet.shared import compile_layers
 from colarepro.methods import Adapter
 from colarepro.results import Record, Store
 from colarepro.runs import RunConfig, perform
@@ -78,6 +81,37 @@ def test_every_arm_gives_the_record_that_it_gives_alone(config: RunConfig) -> No
     configs = mixed(config)
     for together, one in zip(Fleet(configs, "cpu").sail(), configs, strict=True):
         assert_equal(together, perform(one))
+
+
+def test_other_targets(config: RunConfig) -> None:
+    """Also those that OPT feeds without a batch dimension."""
+    config = dataclasses.replace(config, adapter=Adapter(rank=3, targets=("k_proj", "fc1", "fc2")))
+    configs = [dataclasses.replace(config, seed=seed) for seed in (0, 1)]
+    for together, one in zip(Fleet(configs, "cpu").sail(), configs, strict=True):
+        assert_equal(together, perform(one))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # in torch's compiler itself
+def test_compiled_layers_compute_the_same_for_all_sizes(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU. A layer is compiled as the lowest one, as one above it, and without gradients: for nothing else."""
+    fleets = [
+        [dataclasses.replace(config, seed=seed) for seed in range(3)],
+        [dataclasses.replace(config, task="wic", chain=Schedule(length=3), seed=seed) for seed in range(2)],
+    ]
+    plain = [Fleet(configs, "cpu").sail() for configs in fleets]
+    shared = voyage.share
+
+    def share(model: Any, *rest: Any) -> Any:
+        stack = shared(model, *rest)
+        compile_layers(model)
+        return stack
+
+    monkeypatch.setattr(voyage, "share", share)
+    counters.clear()
+    for records, configs in zip(plain, fleets, strict=True):
+        for compiled, eager in zip(Fleet(configs, "cpu").sail(), records, strict=True):
+            assert_equal(compiled, eager)
+    assert counters["frames"] == {"total": 3, "ok": 3}
 
 
 def test_full_fine_tuning_gives_the_record_that_it_gives_alone(config: RunConfig) -> None:
