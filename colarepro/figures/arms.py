@@ -10,11 +10,10 @@ from matplotlib.figure import Figure as Canvas
 
 from colarepro.figures.curves import PALETTE, SHAPES
 from colarepro.figures.style import WIDTH, letter
-from colarepro.results import Record, runs_table, selected
+from colarepro.ledger.evidence import NAMES, TASKS, Evidence
+from colarepro.results import Record
 
 SETTING = ["model", "dtype", "protocol"]
-TASKS = ("sst2", "wsc", "cb", "wic", "boolq", "multirc", "rte")
-"""In the paper's order."""
 METHODS = (
     "full",
     "lora",
@@ -35,17 +34,13 @@ CHAIN = {"lora": 1} | {f"cola, length {length}": length for length in range(2, 1
 
 def campaign(records: Iterable[Record]) -> pd.DataFrame:
     """The `runs_table` of the model, dtype and protocol with the most runs; a figure does not mix two settings."""
-    frame = runs_table(records)
-    if frame.empty:
-        return frame
-    most = frame.groupby(SETTING).size().idxmax()
-    return frame.set_index(SETTING).loc[[most]].reset_index()
+    return Evidence(records).runs
 
 
 def chosen(records: Iterable[Record]) -> pd.DataFrame:
     """The runs of the `campaign` at the learning rates that dev chooses, without arms of which a draw did not finish
     there, since an arm must not gain by the draws that it lost."""
-    frame = selected(campaign(records))
+    frame = Evidence(records).chosen
     if frame.empty:
         return frame
     whole = (frame["status"] == "done").groupby([frame["task"], frame["arm"]]).transform("all")
@@ -92,7 +87,13 @@ def span(counts: pd.Series) -> str:
 
 def setting(frame: pd.DataFrame) -> str:
     """Model and dtype in words."""
-    return f"{frame['model'].iloc[0]} in {frame['dtype'].iloc[0]}"
+    return f"{model_name(frame)} in {frame['dtype'].iloc[0]}"
+
+
+def model_name(frame: pd.DataFrame) -> str:
+    """The model as people write it."""
+    name = str(frame["model"].iloc[0])
+    return NAMES.get(name, name)
 
 
 def mark(place: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     frames = [compared(records, PAIRS, split).assign(epoch=epoch) for epoch, split in EPOCHS.items()]
     frame = pd.concat(frames, ignore_index=True)
     if not frame.empty:
-        gains = reported().query("source == 'cola' and quantity == 'gain' and model == 'OPT-1.3B'").set_index("task")
+        gains = reported().of(source="cola", quantity="gain", model="OPT-1.3B").set_index("task")
         frame["reported"] = frame["task"].map(gains["value"].astype(float))
         frame["certainty"] = frame["task"].map(gains["certainty"])
     return frame

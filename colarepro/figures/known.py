@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from colarepro.ledger import Reported
+
 DATA = Path(__file__).parents[2] / "data"
 
 
 @cache
-def reported() -> pd.DataFrame:
+def reported() -> Reported:
     """``data/reported.csv``, one number a row, with how sure it is; see ``data/README.md``."""
-    return pd.read_csv(DATA / "reported.csv", keep_default_na=False)
+    return Reported.read(DATA / "reported.csv")
 
 
 @cache

@@ -62,8 +62,9 @@ def draw(frame: pd.DataFrame) -> Canvas:
 def caption(frame: pd.DataFrame) -> str:
     return (
         f"Training loss across knots, running mean over {WINDOW} steps: {setting(frame)}, "
-        f"{span(frame['draws'])} draws at the learning rate chosen on dev for each arm and task. Lines are means over "
-        "draws, bands their whole range; at a dot the chain merges its link and starts the next."
+        f"{span(frame['draws'])} draws at the learning rate chosen on dev for each arm and task, which may differ "
+        "between arms (the CSV names them). Lines are means over draws, bands their whole range; at a dot the chain "
+        "merges its link and starts the next."
     )
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from colarepro.figures.arms import TASKS, chosen, in_order, is_ablation, setting, span, spread, tasks_in_order
+from colarepro.figures.arms import chosen, in_order, is_ablation, model_name, setting, span, spread, tasks_in_order
 from colarepro.figures.figure import Figure
 from colarepro.figures.known import reported
+from colarepro.ledger.evidence import TASKS
 from colarepro.results import Record
 
 OURS = "measured"
@@ -23,7 +24,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
 
 def reported_in(where: str) -> pd.DataFrame:
     """The accuracies of one of the paper's tables, in per cent, with their certainty."""
-    rows = reported().query(f"source == 'cola' and quantity == 'accuracy' and where == '{where}'")
+    rows = reported().of(source="cola", quantity="accuracy", where=where)
     return rows[["model", "task", "arm", "value", "certainty"]].rename(columns={"value": "mean"})
 
 
@@ -51,7 +52,7 @@ def draw(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _ours(ours: pd.DataFrame, tasks: list[str]) -> list[dict[str, str]]:
     """The arms in order, and the majority class last."""
-    model, everywhere, rows = str(ours["model"].iloc[0]), ours["task"].nunique(), []
+    model, everywhere, rows = model_name(ours), ours["task"].nunique(), []
     for arm in in_order(ours["arm"]):
         own = ours[ours["arm"] == arm]
         cells = {row["task"]: _cell(row) for _, row in own.iterrows()}
