@@ -20,22 +20,22 @@ def curves_of(points: Sequence[Point], radius: np.ndarray) -> dict[str, list[Any
 
     curves: dict[str, list[Any]] = {name: column(name).tolist() for name in ("step", "when")}
     for name in ("loss", "perplexity"):
-        curves[name] = _short(column(name))
+        curves[name] = short(column(name))
     for name in ("inner", "largest", "nuclear", "shortfall"):  # with these the gap in any other ball can be had
-        curves[name] = _short(column(name))
-    curves["gap"] = _short(frank_wolfe_gap(column("inner"), column("largest"), radius))
-    curves["epsilon"] = _short((radius * column("shortfall")).sum(1))
+        curves[name] = short(column(name))
+    curves["gap"] = short(frank_wolfe_gap(column("inner"), column("largest"), radius))
+    curves["epsilon"] = short((radius * column("shortfall")).sum(1))
     for name in ("gradient_norm", "delta_norm"):
-        curves[name] = _short(np.linalg.norm(column(name), axis=1))
+        curves[name] = short(np.linalg.norm(column(name), axis=1))
     for name in ("rank", "stable_rank", "effective_rank", "intruders", "share", "cosine_top", "cosine_gradient"):
-        curves[name] = _short(column(name).mean(1))
-    curves["spectrum"] = [_short(point["spectrum"].mean(0)) for point in points]
+        curves[name] = short(column(name).mean(1))
+    curves["spectrum"] = [short(point["spectrum"].mean(0)) for point in points]
     for name in ("angles_columns", "angles_rows", "angles_columns_chance", "angles_rows_chance"):
-        curves[name] = [_short(point[name].mean(0)) if name in point else [] for point in points]
+        curves[name] = [short(point[name].mean(0)) if name in point else [] for point in points]
     return curves
 
 
-def _short(numbers: np.ndarray) -> list[Any]:
+def short(numbers: np.ndarray) -> list[Any]:
     """Six digits of each, which is more than is known of them."""
     shortened: list[Any] = np.vectorize(lambda number: float(f"{number:.6g}"), otypes=[float])(numbers).tolist()
     return shortened

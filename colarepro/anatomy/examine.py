@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from colarepro.anatomy.curves import curves_of
+from colarepro.anatomy.curves import curves_of, short
 from colarepro.anatomy.perplexity import tokens_of
 from colarepro.anatomy.sample import sample_of
 from colarepro.anatomy.watch import Watch
@@ -80,8 +80,8 @@ def examine(question: Question, device: str) -> Record:
     scores["forgetting"] = seen["perplexity"][-1] - seen["perplexity"][0]
     kept = ("dev_step", "dev_loss", "dev_accuracy", "knots")
     curves: dict[str, list[Any]] = {name: trained.curves[name] for name in kept} | seen
-    curves["radius"] = radius.tolist()
-    curves["spectrum_last"] = points[-1]["spectrum"].round(6).tolist()  # a row a target
+    curves["radius"] = short(radius)
+    curves["spectrum_last"] = short(points[-1]["spectrum"])  # a row a target
     curves["targets"] = [target.name.removeprefix("base_model.model.") for target in watches[0].targets]
     costs = trained.costs | {"seconds_train": trained.costs["seconds_train"] - seconds, "seconds_watch": seconds}
     return dataclasses.replace(
