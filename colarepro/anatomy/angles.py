@@ -8,8 +8,10 @@ from colarepro.chain.target import Factors
 
 
 def principal_angles(one: Tensor, other: Tensor) -> np.ndarray:
-    """Between the column spaces of two matrices, in degrees, from the smallest; as many as the thinner has columns."""
-    return np.degrees(subspace_angles(one.double().numpy(), other.double().numpy()))[::-1]
+    """Between the column spaces of two matrices, in degrees, from the smallest; as many as the thinner has columns, NaN
+    for those that a space of fewer dimensions lacks."""
+    found = np.degrees(subspace_angles(one.double().numpy(), other.double().numpy()))[::-1]
+    return np.pad(found, (0, min(one.shape[1], other.shape[1]) - len(found)), constant_values=np.nan)
 
 
 def angles_between(one: Factors, other: Factors) -> tuple[np.ndarray, np.ndarray]:

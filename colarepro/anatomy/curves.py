@@ -31,7 +31,9 @@ def curves_of(points: Sequence[Point], radius: np.ndarray) -> dict[str, list[Any
         curves[name] = short(column(name).mean(1))
     curves["spectrum"] = [short(point["spectrum"].mean(0)) for point in points]
     for name in ("angles_columns", "angles_rows", "angles_columns_chance", "angles_rows_chance"):
-        curves[name] = [short(point[name].mean(0)) if name in point else [] for point in points]
+        curves[name] = [
+            short(np.ma.masked_invalid(point[name]).mean(0).filled(np.nan)) if name in point else [] for point in points
+        ]
     return curves
 
 

@@ -72,6 +72,8 @@ def examine(question: Question, device: str) -> Record:
 
     trained = finetune(material, progress=False, folder=None, keep=None, report_to="none", watch=watch)
     points, seconds = watches[0].points, watches[0].seconds
+    if not points:
+        raise ColaError("The loss or its gradient is not finite before training, so there is nothing to see.")
     radius = np.max([point["nuclear"] for point in points], axis=0)
     seen = curves_of(points, radius)
     names = ("gap", "perplexity", "intruders", "rank", "stable_rank", "effective_rank", "delta_norm", "share")

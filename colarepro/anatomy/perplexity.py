@@ -1,6 +1,5 @@
 """Perplexity on text that no task is about: what fine-tuning forgets."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -62,4 +61,4 @@ def perplexity(model: Any, tokens: Tensor, window: int) -> float:
         logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
         total += cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum").item()
         count += ids[:, 1:].numel()
-    return math.exp(total / count)
+    return torch.tensor(total / count).exp().item()  # which may be infinite

@@ -47,6 +47,7 @@ def slopes(model: Any, targets: Sequence[Target], sample: Sample) -> tuple[float
 
     That weight is the base's plus the link's; its gradient is the sum over positions of the output's gradient times
     the input, summed in float32. No parameter's ``grad`` is touched; the model should be in evaluation mode.
+    Of a gradient that is not finite there are no slopes.
     """
     gradients: dict[str, Tensor] = {}
     total = 0.0
@@ -66,7 +67,7 @@ def slopes(model: Any, targets: Sequence[Target], sample: Sample) -> tuple[float
             with full_precision(inputs.device.type):
                 product = gradient.flatten(0, -2).float().T @ inputs
             gradients[target.name] = gradients[target.name] + product if target.name in gradients else product
-    return total, _with_pairs(gradients)
+    return total, _with_pairs(gradients) if all(torch.isfinite(one).all() for one in gradients.values()) else {}
 
 
 def _keep(seen: dict[str, tuple[Tensor, Tensor]], name: str) -> Any:

@@ -97,6 +97,8 @@ class Watch(TrainerCallback):
         if not all(bool(torch.isfinite(part).all()) for link in links.values() for part in (link.A, link.B)):
             return  # the run has diverged, and says so itself
         loss, now = slopes(self.prepared.model, self.targets, self.sample)
+        if not now:
+            return
         if when == "start" or (when == "after knot" and self._folds):
             self._start = now
         point: Point = {"step": step, "when": when, "loss": loss}

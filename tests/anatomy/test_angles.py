@@ -38,6 +38,15 @@ def test_the_same_space_and_its_complement() -> None:
     assert rows == pytest.approx(0, abs=1e-4)
 
 
+def test_a_link_of_fewer_dimensions_has_fewer_angles() -> None:
+    link = drawn(3)
+    thin = Factors(link.A, link.B[:, :1] @ torch.ones(1, 3))
+    columns, rows = angles_between(link, thin)
+    assert columns[0] == pytest.approx(0, abs=1e-4)
+    assert np.isnan(columns[1:]).all()
+    assert np.isfinite(rows).all()
+
+
 def test_chance_is_of_the_links_own_sizes() -> None:
     columns, rows = chance_angles(drawn(0), drawn(1, rank=2), np.random.default_rng(0))
     again = chance_angles(drawn(5), drawn(6, rank=2), np.random.default_rng(0))

@@ -31,6 +31,12 @@ def test_it_is_the_mean_over_all_predicted_tokens(count: int) -> None:
     assert perplexity(model, tokens, 6) == pytest.approx(token_by_token(model, tokens, 6), rel=1e-5)
 
 
+def test_a_ruined_model_is_infinitely_perplexed() -> None:
+    model = base_model().eval()
+    model.get_output_embeddings().weight.data.mul_(1e6)
+    assert perplexity(model, torch.arange(20), 10) == math.inf
+
+
 def test_a_window_is_no_longer_than_the_models_positions() -> None:
     model = base_model("opt").eval()  # 64 positions
     tokens = torch.randint(0, VOCABULARY, (150,), generator=torch.Generator().manual_seed(0))

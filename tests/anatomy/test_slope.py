@@ -96,3 +96,12 @@ def test_a_zero_gradient_has_no_gap() -> None:
     loss, found = slopes(model, targets, sample)
     assert loss == pytest.approx(np.log(2))
     assert all(slope.value == 0 and slope.norm == 0 for slope in found.values())
+
+
+def test_a_gradient_that_is_not_finite_has_no_slopes() -> None:
+    model = peft_model().eval()
+    model.get_output_embeddings().weight.data.fill_(torch.inf)
+    targets = targets_of(model, "default", "none")
+    loss, found = slopes(model, targets, sample_of(ENCODED, 5, pad=0, batch_size=4, device="cpu"))
+    assert np.isnan(loss)
+    assert found == {}
