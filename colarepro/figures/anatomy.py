@@ -37,7 +37,7 @@ TABLED = ("loss", "rank", "stable_rank", "epsilon", "cosine_top", "cosine_gradie
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """A row for every run, quantity, look and place, at the learning rates that dev chooses.
+    """Mean and range over draws, a row for every arm, quantity, look and place, at the learning rates that dev chooses.
 
     Gaps are in one product of balls for all runs of a task, target by target as large as the largest nuclear norm that
     any of them had, so that they may be compared.
@@ -51,14 +51,17 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
         own = [by_identity[identity] for identity in group["identity"]]
         radius = np.max([np.max(record.curves["nuclear"], axis=0) for record in own], axis=0)
         for record, arm in zip(own, group["arm"], strict=True):
-            config = record.config
             head = {"model": model, "dtype": dtype, "task": task, "arm": arm}
-            head |= {"learning_rate": config["learning_rate"], "draw": config["data_seed"], "seed": config["seed"]}
+            head["learning_rate"] = record.config["learning_rate"]
             frames.append(pd.DataFrame(_rows(record, radius)).assign(**head))
     if not frames:
         return pd.DataFrame()
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[["model", "dtype", "task", "arm", "learning_rate", "draw", "seed", *list(frame.columns[:6])]]
+    frame = pd.concat(frames, ignore_index=True).astype({"value": float})
+    keys = ["model", "dtype", "task", "arm", "learning_rate", "quantity", "look", "step", "when", "place"]
+    over_draws = frame.groupby(keys, sort=False)
+    return over_draws.agg(
+        mean=("value", "mean"), lowest=("value", "min"), highest=("value", "max"), draws=("value", "size")
+    ).reset_index()
 
 
 def _rows(record: Record, radius: np.ndarray) -> Iterator[dict[str, Any]]:
@@ -109,26 +112,26 @@ def draw(frame: pd.DataFrame) -> Canvas:
 
 def _along(axes: Axes, rows: pd.DataFrame, arms: list[str]) -> None:
     for index, name in enumerate(arms):
-        looks = rows[rows["arm"] == name].groupby("look")
-        if looks.ngroups:
-            values = looks["value"]
-            line(axes, index, looks["step"].mean(), values.mean(), (values.min(), values.max()), label=name)
+        own = rows[rows["arm"] == name].sort_values("look")
+        if not own.empty:
+            line(axes, index, own["step"], own["mean"], (own["lowest"], own["highest"]), label=name)
     axes.set_xlim(-0.03 * rows["step"].max(), 1.03 * rows["step"].max())  # an oracle's answer begins later
 
 
 def _by_place(axes: Axes, rows: pd.DataFrame, chance: pd.DataFrame, arms: list[str]) -> None:
+    """Over all ends of links, of which a chain of three has two with angles."""
     for index, name in enumerate(arms):
-        values = rows[rows["arm"] == name].groupby("place")["value"]
-        if values.ngroups:
-            line(axes, index, values.mean().index.to_series(), values.mean(), (values.min(), values.max()), label=name)
+        own = rows[rows["arm"] == name].groupby("place").agg({"mean": "mean", "lowest": "min", "highest": "max"})
+        if not own.empty:
+            line(axes, index, own.index.to_series(), own["mean"], (own["lowest"], own["highest"]), label=name)
     if not chance.empty:
-        mean = chance.groupby("place")["value"].mean()
+        mean = chance.groupby("place")["mean"].mean()
         axes.plot(mean.index, mean, color=REFERENCE, linestyle=":", label="random spaces")
 
 
 def _decorate(axes: Axes, quantity: str, rows: pd.DataFrame) -> None:
     """Scales and references."""
-    values = rows["value"].dropna()
+    values = rows["mean"].dropna()
     positive = values[values > 0]
     if quantity in ("gap", "spectrum", "perplexity") and positive.max() > 10 * positive.min():
         axes.set_yscale("log")
@@ -136,7 +139,7 @@ def _decorate(axes: Axes, quantity: str, rows: pd.DataFrame) -> None:
     if quantity == "share":
         axes.axhline(1, color=REFERENCE, linestyle="--", label="gains nothing")
     elif quantity == "perplexity":
-        before = rows.loc[rows["when"] == "start", "value"].mean()
+        before = rows.loc[rows["when"] == "start", "mean"].mean()
         axes.axhline(before, color=REFERENCE, linestyle="-.", label="before fine-tuning")
     elif quantity == "intruders":
         axes.set_ylim(bottom=0, top=None if values.any() else 1)
@@ -145,18 +148,16 @@ def _decorate(axes: Axes, quantity: str, rows: pd.DataFrame) -> None:
 
 
 def caption(frame: pd.DataFrame) -> str:
-    runs = frame[["model", "dtype", "task", "arm", "draw", "seed"]].drop_duplicates()
-    draws = runs.groupby(["model", "dtype", "task", "arm"]).size()
     names = " and ".join(
-        f"{model} in {dtype}" for model, dtype in sorted(set(zip(runs["model"], runs["dtype"], strict=True)))
+        f"{model} in {dtype}" for model, dtype in sorted(set(zip(frame["model"], frame["dtype"], strict=True)))
     )
-    ends = frame[(frame["look"] == frame.groupby(["model", "task", "arm", "draw", "seed"])["look"].transform("max"))]
-    ranks = ends[ends["quantity"] == "rank"].groupby("arm")["value"].mean()
+    ranks = frame[frame["quantity"] == "rank"].sort_values("look").groupby(["model", "task", "arm"])["mean"].last()
+    ranks = ranks.groupby("arm").mean()
     said = ", ".join(f"{name} {ranks[name]:.1f}" for name in in_order(ranks.index))
     rates = ", ".join(f"{rate:g}" for rate in sorted(frame["learning_rate"].unique()))
     return (
-        f"Inside chains of {names}, {span(draws)} draws, learning rates {rates} (chosen on dev where several were "
-        "tried): means over the adapted layers and the draws, bands their whole range over draws. Looks are at the "
+        f"Inside chains of {names}, {span(frame['draws'])} draws, learning rates {rates} (chosen on dev where several "
+        "were tried): means over the adapted layers and the draws, bands the whole range over draws. Looks are at the "
         "start, at every epoch's end, and before and after every knot, which share a step. The gap is that of the "
         "training loss on a fixed sample, over nuclear-norm balls round the pre-trained weights, layer by layer as "
         "large as the largest delta of any run of the task. A link as an oracle: its update so far, scaled to the "
