@@ -8,16 +8,20 @@ from rich.table import Table
 
 COMMANDS = {
     "run": "fine-tune one model on one task and judge it",
-    "sweep": "many runs: table1, table2, chain-length, rank-step-down, cost, or a YAML file",
+    "sweep": "many runs: reproduction, table1, chain-length and so on, or a YAML file",
     "plan": "what a sweep would take, before anything starts",
     "status": "what a folder of records holds",
     "show": "one record",
+    "pack": "a folder's records in one small file",
     "export": "a kept model as an adapter or merged into its base",
     "tasks.table": "rows, labels and token lengths of the tasks",
     "anatomy": "what happens inside a chain: gap, spectrum, angles, intruders, forgetting",
     "models": "put a model that needs no hub into the cache",
+    "doctor": "check a folder of records, the cache and the environment",
+    "claims": "judge every claim by the records: CLAIMS.md and REPORT.md",
     "figures": "draw figures from records",
     "theory.synthetic": "test the theory",
+    "bench": "training speed beside that of plain PEFT",
 }
 
 
@@ -34,7 +38,7 @@ def main() -> None:
             raise SystemExit(2)
         Console().print(table)
         return
-    name = f"{words[0]}.__main__" if words[0] in ("anatomy", "models", "figures") else words[0]
+    name = f"{words[0]}.__main__" if words[0] in ("anatomy", "models", "figures", "bench") else words[0]
     sys.argv = [f"colarepro {words[0]}", *words[1:]]
     module = importlib.import_module(f"colarepro.{name}")
     exit_cleanly = importlib.import_module("colarepro.errors").exit_cleanly

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ASIDE = ".partial-"  # how the names begin of what is not in place yet
+
 
 def cache_folder() -> Path:
     """Folder for models that the package builds or downloads; ``COLAREPRO_CACHE`` overrides the default."""
@@ -15,20 +17,30 @@ def cache_folder() -> Path:
     return Path(base).expanduser()
 
 
+def can_be_a_path(text: str) -> bool:
+    """Whether the system could have a file of this name: no null character, no half of one."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it over ``path`` only if the block succeeds.
 
-    A crash or an exception leaves whatever stood at ``path`` untouched. The suffix is kept, since
-    writers such as matplotlib choose the format by it.
+    A crash or an exception leaves whatever stood at ``path`` untouched, and so does a power cut, since the bytes are on
+    the disk before the name is. The suffix is kept, since writers such as matplotlib choose the format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=ASIDE, suffix=path.suffix)
     os.close(handle)
     aside = Path(name)
     try:
         yield aside
         aside.chmod(0o644)  # mkstemp makes files private
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -41,7 +53,7 @@ def folder_aside(target: Path) -> Iterator[Path]:
     If another process finished the same folder meanwhile, its one stays.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".partial-"))
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=ASIDE))
     try:
         yield aside
         aside.chmod(0o755)  # mkdtemp makes folders private, safetensors files

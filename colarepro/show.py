@@ -36,7 +36,7 @@ def show(record: Record, store: Store) -> None:
     config = record.config
     what = f"{config['method']} on {config['task']} with {config['model']}" if record.kind == "llm" else record.kind
     title = f"{what}: {record.status}"
-    path = store.path(record.kind, record.config)
+    path = store.holder(record.identity)
     table = Table("", "", title=title, caption=record.reason or str(path), show_header=False, min_width=60)
     for name, value in (record.scores | record.costs).items():
         number = value if isinstance(value, int | float) else float("nan")

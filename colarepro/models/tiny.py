@@ -11,8 +11,7 @@ import torch
 from rich.progress import track
 from torch.nn.functional import cross_entropy
 
-from colarepro.files import folder_aside
-from colarepro.models.cache import models_folder
+from colarepro.models.cache import cached_aside, models_folder
 from colarepro.models.quiet import quiet
 from colarepro.models.tiny_text import document
 from colarepro.tasks import known_tasks, load_task
@@ -27,14 +26,19 @@ SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # in OPT's order
 TOLD_WEIGHT, VERDICT_WEIGHT = 0.1, 3.0
 
 
+def place() -> Path:
+    """Where the model is in the cache, or would be."""
+    return models_folder() / f"tiny-{VERSION}"
+
+
 def folder() -> Path:
     """The tiny model as a Hugging Face folder in the cache; built (under a minute on two cores) if not there.
 
     Built twice on one machine with the same torch it has the same bytes.
     """
-    target = models_folder() / f"tiny-{VERSION}"
+    target = place()
     if not target.exists():
-        with folder_aside(target) as aside:
+        with cached_aside(target) as aside:
             build(aside)
     return target
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from colarepro import __version__
 from colarepro.errors import ColaError
@@ -49,16 +49,36 @@ class Record:
         return identity_of(self.kind, self.config)
 
     def to_json(self) -> str:
-        """The record as JSON text; numbers that are not finite become ``null``, which JSON can hold."""
-        return json.dumps(_plain(dataclasses.asdict(self)), allow_nan=False, sort_keys=True) + "\n"
+        """The record as one line of JSON.
+
+        Numbers that are not finite become ``null``, which JSON can hold; predictions become a string where every one
+        is a single digit, as ``"0110"``.
+        """
+        plain = _plain(dataclasses.asdict(self))
+        plain["predictions"] = {split: _digits(labels) for split, labels in plain["predictions"].items()}
+        return json.dumps(plain, allow_nan=False, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> "Record":
+    def from_json(cls, text: str | bytes, source: str) -> "Record":
         """Read a record; raises `ColaError` naming ``source`` if the text is not a whole record."""
         try:
-            return cls(**json.loads(text))
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ColaError(f"{source} is not a whole record ({error}); delete it and run it again.") from error
+            record = cls(**json.loads(text if isinstance(text, str) else text.decode()))
+            _check(record)
+            labels = {split: _labels(digits) for split, digits in record.predictions.items()}
+            return dataclasses.replace(record, predictions=labels)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ColaError(f"{source} is not a whole record ({error!s:.200}).") from error
+
+
+def _check(record: Record) -> None:
+    """Raises `ValueError` unless the fields are of their types, as far as it is cheap to see."""
+    for entry in dataclasses.fields(record):
+        value = getattr(record, entry.name)
+        allowed = get_args(entry.type) if entry.name in ("kind", "status") else ()
+        if allowed and value not in allowed:
+            raise ValueError(f"its {entry.name} is {value!r:.40}")
+        if not allowed and not isinstance(value, str if entry.name == "reason" else dict):
+            raise ValueError(f"its {entry.name} is {value!r:.40}")
 
 
 def identity_of(kind: str, config: dict[str, Any]) -> str:
@@ -84,6 +104,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _digits(labels: list[int]) -> str | list[int]:
+    short = all(type(label) is int and 0 <= label < 10 for label in labels)
+    return "".join(map(str, labels)) if short else labels
+
+
+def _labels(digits: str | list[int]) -> list[int]:
+    if isinstance(digits, list):
+        return digits
+    if not isinstance(digits, str) or not (digits == "" or (digits.isascii() and digits.isdigit())):
+        raise ValueError(f"its predictions are {digits!r:.40}")
+    return [int(digit) for digit in digits]
 
 
 @functools.cache

@@ -28,12 +28,17 @@ def verdicts(records: Iterable[Record]) -> list[tuple[Claim, str]]:
     found = list(records)
     judged = []
     for claim in CLAIMS:
-        own = [record for record in found if record.config["experiment"] == claim.experiment]
-        if claim.labels:
-            own = labelled(own, *claim.labels)
-        own.sort(key=partial(_order, claim.labels))
+        own = evidence(claim, found)
         judged.append((claim, claim.verdict(own) if own else "not measured"))
     return judged
+
+
+def evidence(claim: Claim, records: Iterable[Record]) -> list[Record]:
+    """The records that a claim's verdict is read from, in its order."""
+    own = [record for record in records if record.config["experiment"] == claim.experiment]
+    if claim.labels:
+        own = labelled(own, *claim.labels)
+    return sorted(own, key=partial(_order, claim.labels))
 
 
 def _order(labels: tuple[str, ...], record: Record) -> tuple[float, int, float, str]:
@@ -204,7 +209,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "a chain beats full fine-tuning",
-        "lower test loss at the true verdict.rank, 95 % paired",
+        "lower test loss at the true rank, 95 % paired",
         "ours",
         "generalization.md",
         "generalization",

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from colarepro.errors import ColaError
 from colarepro.files import written_aside
 from colarepro.results import Record, Store
 
@@ -32,12 +31,17 @@ def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["curves"]["excess"] == [1.0, None]
 
 
-def test_half_a_record_is_named(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    path = store.put(record())
-    path.write_text(path.read_text()[:40])
-    with pytest.raises(ColaError, match=f"{path.name} is not a whole record"):
-        list(store)
+def test_predictions_are_written_as_digits_where_one_is_enough(tmp_path: Path) -> None:
+    predictions = {"test": [0, 1, 1, 0], "many": [0, 9, 10], "none": []}
+    path = Store(tmp_path).put(Record("llm", {}, predictions=predictions))
+    assert json.loads(path.read_text())["predictions"] == {"test": "0110", "many": [0, 9, 10], "none": ""}
+    assert Store(tmp_path).get("llm", {}) == Record("llm", {}, predictions=predictions)
+
+
+def test_records_with_lists_of_predictions_are_still_read(tmp_path: Path) -> None:
+    path = Store(tmp_path).put(Record("llm", {}))
+    path.write_text(json.dumps({"kind": "llm", "config": {}, "predictions": {"test": [1, 0]}}))
+    assert Store(tmp_path).get("llm", {}) == Record("llm", {}, predictions={"test": [1, 0]})
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""The ledger of claims and the report, from records: ``python -m colarepro.claims``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import tyro
+from rich.console import Console
+
+from colarepro.errors import exit_cleanly
+from colarepro.files import written_aside
+from colarepro.ledger import Evidence, Reported, ledger, report, sections
+from colarepro.results import Store
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Judge every claim by the records and write CLAIMS.md and REPORT.md."""
+
+    records: Path = Path("data/results")
+    """Records of language-model runs."""
+    theory: Path = Path("data/theory")
+    """Records of `python -m colarepro.theory.synthetic`."""
+    reported: Path = Path("data/reported.csv")
+    """The numbers that papers report."""
+    tasks: Path = Path("data/tasks.csv")
+    """Facts on the tasks, of which the size of the validation split is read."""
+    output: Path = Path(".")
+    """Where the two files go."""
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments)
+    for name, text in write(arguments).items():
+        with written_aside(arguments.output / name) as aside:
+            aside.write_text(text, encoding="utf-8")
+        Console().print(f"written: {arguments.output / name}")
+
+
+def write(arguments: Arguments) -> dict[str, str]:
+    """The files' texts by name."""
+    reported = Reported.read(arguments.reported)
+    pools = dict(pd.read_csv(arguments.tasks)[["task", "validation_rows"]].drop_duplicates().values.tolist())
+    evidence = Evidence(Store(arguments.records), pools)
+    theory = list(Store(arguments.theory))
+    judged = sections(evidence, reported, theory)
+    return {"CLAIMS.md": ledger(judged, evidence), "REPORT.md": report(judged, evidence, theory)}
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)

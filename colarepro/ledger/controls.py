@@ -1,0 +1,67 @@
+"""What the paper did not compare with: its parts one by one, other methods, and no training at all."""
+
+from colarepro.ledger.evidence import Evidence
+from colarepro.ledger.reported import Reported
+from colarepro.ledger.row import OURS, Row, Section, count_of, interval, mean_row, row
+
+PAIRS = (
+    ("merging a link exceeds restarting the optimizer alone", "cola, length 2", "lora-restart, length 2"),
+    ("restarting the optimizer alone exceeds LoRA", "lora-restart, length 2", "lora"),
+    ("two links exceed one LoRA of their summed rank", "cola, length 2", "lora-rank-sum, length 2"),
+    ("three links exceed one LoRA of their summed rank", "cola, length 3", "lora-rank-sum, length 3"),
+    ("a fresh A exceeds the same A in every link", "cola, length 2", "cola, length 2, same A"),
+    ("restarting the rate at the knot exceeds continuing it", "cola, knot 3, restart LR", "cola, knot 3"),
+    ("a knot after three epochs exceeds one after the first", "cola, knot 3", "cola, knot 1"),
+    ("COLA exceeds ReLoRA", "cola, length 2", "relora, length 2"),
+    ("COLA exceeds RAC-LoRA", "cola, length 2", "rac-lora, length 2"),
+    ("COLA exceeds asymmetric LoRA", "cola, length 2", "asym-lora"),
+    ("COLA exceeds full fine-tuning", "cola, length 2", "full"),
+    ("COLA exceeds a linear probe", "cola, length 2", "linear-probe"),
+    ("LoRA exceeds a linear probe", "lora", "linear-probe"),
+    ("LoRA exceeds the model without training", "lora", "zero-shot"),
+)
+SMALL = ("wsc", "cb")
+"""Tasks on which a reported score does not exceed, or hardly, what the commonest label earns."""
+
+
+def section(evidence: Evidence) -> Section:
+    rows = [mean_row(evidence, claim, OURS, "—", first, second) for claim, first, second in PAIRS]
+    return Section(
+        "Controls that the paper lacks",
+        "Our questions, put as claims; each arm had the same grid of learning rates and the same epochs. Means over "
+        "tasks.",
+        rows,
+    )
+
+
+def majority(evidence: Evidence, reported: Reported) -> Section:
+    """Arms against the commonest label on the two smallest test sets."""
+    rows = [
+        _over(evidence, reported, task, name, arm)
+        for task in SMALL
+        for name, arm in (("lora", "lora"), ("cola", evidence.chain))
+    ]
+    return Section(
+        "The majority line",
+        "A test set's commonest label, given to every item, is the least that a score should exceed.",
+        rows,
+    )
+
+
+def _over(evidence: Evidence, reported: Reported, task: str, name: str, arm: str) -> Row:
+    found = evidence.over_majority(task, arm)
+    ours = ""
+    if found:
+        own = evidence.accuracies(task, arm).mean()
+        ours = f"{own:.2f} against {own - found.difference:.2f}: {interval(found, ' points')}"
+    return row(
+        evidence,
+        f"{name.replace('lora', 'LoRA').replace('cola', 'COLA')} exceeds the commonest label on {task}",
+        "Table 1, OPT-1.3B",
+        f"a score of {reported.say(source='cola', where='Table 1', task=task, arm=name)}",
+        [arm],
+        found,
+        ours,
+        count_of([found]) if found else "",
+        tasks=[task],
+    )

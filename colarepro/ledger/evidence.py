@@ -1,0 +1,123 @@
+"""The language-model records as claims ask for them: one campaign, its arms at the learning rates dev chose."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from colarepro.results import CELL, Comparison, Record, compare, runs_table, selected
+
+TASKS = ("sst2", "wsc", "cb", "wic", "boolq", "multirc", "rte")
+"""In the order of the paper's tables."""
+NAMES = {"smollm2-135m": "SmolLM2-135M", "facebook/opt-1.3b": "OPT-1.3B", "meta-llama/Llama-2-7b-hf": "Llama-2-7B"}
+PHASES = ["seconds_prepare", "seconds_train", "seconds_test"]
+"""They add up to a run; ``seconds_dev`` and ``seconds_knots`` are parts of training."""
+
+
+class Evidence:
+    """Records of kind ``llm``, of the model, type of arithmetic and protocol that most of them have.
+
+    ``pools`` holds the rows of a task's validation split, for `compare`.
+    """
+
+    def __init__(self, records: Iterable[Record], pools: Mapping[str, int] | None = None) -> None:
+        found = [record for record in records if record.kind == "llm"]
+        frame = runs_table(found)
+        self.left_out = 0
+        """Records of other models, types or protocols."""
+        if not frame.empty:
+            sizes = frame.groupby(CELL[:3]).size()
+            model, dtype, protocol = sizes.index[int(sizes.argmax())]
+            self.campaign = (str(model), str(dtype), str(protocol))
+            belongs = (frame[CELL[:3]] == list(self.campaign)).all(axis=1)
+            self.left_out = int((~belongs).sum())
+            frame = frame[belongs].reset_index(drop=True)
+        else:
+            self.campaign = ("smollm2-135m", "bfloat16", "paper")
+        self.runs = frame
+        """`runs_table` of them: every learning rate, whatever the status."""
+        self.chosen = selected(frame)
+        self.records = {record.identity: record for record in found}
+        self._pools = pools
+        self._cells = {} if frame.empty else dict(list(self.chosen.groupby(["task", "arm"])))
+        self._cached = cache(self._compare)
+
+    @property
+    def model(self) -> str:
+        """The model as people write it."""
+        return NAMES.get(self.campaign[0], self.campaign[0])
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that have records, the paper's first and in its order."""
+        there = set() if self.runs.empty else set(self.runs["task"])
+        return [task for task in TASKS if task in there] + sorted(there.difference(TASKS))
+
+    @property
+    def chain(self) -> str:
+        """The arm that stands for COLA where a claim names no length: two links, the shortest chain that is one."""
+        return self.first_of("cola, length 2", "cola")
+
+    def first_of(self, *arms: str) -> str:
+        """The first of these arms that any task has; without any, the first."""
+        return next((arm for arm in arms if any(arm == name for _, name in self._cells)), arms[0])
+
+    def answers(self, task: str, arm: str) -> list[Record]:
+        """The records of an arm at its chosen learning rate; none if it is absent or a draw of it did not finish,
+        since an arm must not gain by the draws that it lost."""
+        cell = self._cells.get((task, arm))
+        if cell is None or (cell["status"] != "done").any():
+            return []
+        return [self.records[identity] for identity in cell["identity"]]
+
+    def _compare(self, task: str, first: str, second: str, split: str) -> Comparison | None:
+        one, other = self.answers(task, first), self.answers(task, second)
+        if not one or not other or any(split not in record.predictions for record in (*one, *other)):
+            return None
+        return compare(one, other, self._pools, split)
+
+    def over_majority(self, task: str, arm: str) -> Comparison | None:
+        """An arm against the test set's commonest label as the answer to everything."""
+        own = self.answers(task, arm)
+        return compare(own, [_constant(record) for record in own], self._pools) if own else None
+
+    def comparisons(self, first: str, second: str, split: str = "test") -> dict[str, Comparison]:
+        """First arm minus second by task, where both have answers; ``split`` as in `compare`."""
+        found = {task: self._cached(task, first, second, split) for task in self.tasks}
+        return {task: comparison for task, comparison in found.items() if comparison is not None}
+
+    def accuracies(self, task: str, arm: str) -> np.ndarray:
+        """Test accuracy by draw, in percent."""
+        return np.array([100 * record.scores["test_accuracy"] for record in self.answers(task, arm)])
+
+    def cost(self, task: str, arm: str, name: str) -> float:
+        """Mean over all finished runs of an arm, whatever the learning rate; NaN without."""
+        if name not in self.runs:
+            return float("nan")
+        rows = self._of([task], [arm])
+        return float(rows.loc[rows["status"] == "done", name].mean())
+
+    def seconds(self, tasks: Sequence[str], arms: Sequence[str]) -> float:
+        """What all runs of these arms took together, every learning rate; a run's part of what a fleet took."""
+        rows = self._of(tasks, arms)
+        return float(rows[[name for name in PHASES if name in rows]].sum().sum())
+
+    def devices(self, tasks: Sequence[str], arms: Sequence[str]) -> str:
+        """The hardware of these runs."""
+        if self.runs.empty:
+            return ""
+        names = self._of(tasks, arms)["device"].unique().tolist()
+        return ", ".join(sorted({name.partition("(")[2].rstrip(")") or name for name in names}))
+
+    def _of(self, tasks: Sequence[str], arms: Sequence[str]) -> pd.DataFrame:
+        if self.runs.empty:
+            return self.runs
+        return self.runs[self.runs["task"].isin(list(tasks)) & self.runs["arm"].isin(list(arms))]
+
+
+def _constant(record: Record) -> Record:
+    labels = record.predictions["test_labels"]
+    commonest = max(sorted(set(labels)), key=labels.count)
+    answers = {"test": [commonest] * len(labels), "test_labels": labels}
+    return Record("llm", record.config, predictions=answers, digests=record.digests)

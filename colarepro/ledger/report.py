@@ -1,0 +1,105 @@
+"""The report in the form of the ML Reproducibility Challenge, one page: prose in ``report.md``, numbers from here."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from colarepro.ledger.evidence import Evidence
+from colarepro.ledger.row import Section, interval, mean_row
+from colarepro.ledger.text import arithmetic
+from colarepro.results import Record, average
+
+FINDINGS = (
+    ("COLA", "exceeds", "LoRA", "lora"),
+    ("merging a link", "exceeds", "restarting the optimizer alone", "lora-restart, length 2"),
+    ("two links of rank 8", "exceed", "one LoRA of rank 16", "lora-rank-sum, length 2"),
+)
+"""What a reader would most want to know of COLA against these arms."""
+SENTENCES = {
+    "supported": "{first} {verb} {second}",
+    "contradicted": "{second} exceeds {first}",
+    "cannot tell at this n": "whether {first} {verb} {second} cannot be told at this n",
+}
+
+
+def report(sections: Sequence[Section], evidence: Evidence, theory: Sequence[Record]) -> str:
+    """The whole of REPORT.md."""
+    prose = Path(__file__).with_name("report.md").read_text(encoding="utf-8")
+    return prose.format(
+        model=evidence.model,
+        runs=_runs(evidence),
+        theory=len(theory),
+        verdicts=_verdicts(sections),
+        findings=_findings(sections, evidence),
+        detectable=_detectable(evidence),
+        missing=_missing(sections),
+    )
+
+
+def _runs(evidence: Evidence) -> str:
+    runs = evidence.runs
+    if runs.empty:
+        return "There are no records of language models yet."
+    arms = runs["arm"].unique().tolist()
+    hours = evidence.seconds(evidence.tasks, arms) / 3600
+    return (
+        f"{len(runs):,} runs ({_lost(evidence)}) of {len(arms)} arms on {len(evidence.tasks)} tasks "
+        f"({', '.join(evidence.tasks)}) over {runs['data_seed'].nunique()} draws, {arithmetic(evidence)}, took "
+        f"{hours:.1f} hours on {evidence.devices(evidence.tasks, arms)}, counted run by run."
+    )
+
+
+def _lost(evidence: Evidence) -> str:
+    """How many runs did not finish, with their reasons."""
+    lost = evidence.runs[evidence.runs["status"] != "done"]
+    if lost.empty:
+        return "all finished"
+    reasons = Counter(evidence.records[identity].reason or "no reason given" for identity in lost["identity"])
+    said = "; ".join(f"{reason.rstrip('.')} ({count})" for reason, count in reasons.most_common(3))
+    counts = ", ".join(f"{count} {word}" for word, count in sorted(Counter(lost["status"]).items()))
+    return f"{counts}, most often: {said}"
+
+
+def _verdicts(sections: Sequence[Section]) -> str:
+    """How many claims earned which word, about language models and in theory."""
+    counts = {"language models": Counter[str](), "theory": Counter[str]()}
+    for section in sections:
+        counts["theory" if section.title == "The theory" else "language models"].update(
+            row.verdict for row in section.rows
+        )
+    said = (f"{name}: {', '.join(f'{n} {word}' for word, n in words.most_common())}" for name, words in counts.items())
+    return f"Claims by verdict, {'; '.join(said)}."
+
+
+def _findings(sections: Sequence[Section], evidence: Evidence) -> str:
+    """Each with its interval, as a numbered list."""
+    lines = []
+    for first, verb, second, arm in FINDINGS:
+        found = list(evidence.comparisons(evidence.chain, arm).values())
+        if found:
+            word = mean_row(evidence, "", "", "", evidence.chain, arm).verdict
+            said = SENTENCES[word].format(first=first, verb=verb, second=second)
+            lines.append(f"{said}: {interval(average(found), ' points')} in the mean over {len(found)} tasks.")
+    lines += [
+        f"RAC-LoRA's claim that {row.claim.partition(':')[0]} is {row.verdict}: {row.ours}."
+        for section in sections
+        for row in section.rows
+        if row.claim.startswith("COLA stalls") and row.ours
+    ]
+    return "\n".join(f"{number}. {line[0].upper()}{line[1:]}" for number, line in enumerate(lines, 1))
+
+
+def _detectable(evidence: Evidence) -> str:
+    """What this number of draws can show."""
+    found = evidence.comparisons(evidence.chain, "lora")
+    known = [f"{task} {c.detectable:.1f}" for task, c in found.items() if c.draws > 1]
+    if not known:
+        return ""
+    return (
+        f"Five draws show little: to be found with 80 % power, a true gain over LoRA must be {', '.join(known)} points."
+    )
+
+
+def _missing(sections: Sequence[Section]) -> str:
+    count = sum(row.verdict == "not measured" for section in sections for row in section.rows)
+    return f'{count} rows of the ledger say "not measured".' if count else ""

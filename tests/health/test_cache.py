@@ -1,0 +1,94 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from colarepro.errors import ColaError
+from colarepro.health import cache, check_cache
+from colarepro.models import smollm2, tiny
+from colarepro.models.cache import SUMS
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("COLAREPRO_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def tiny_there(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny model after one step, put into the cache by the usual way."""
+    build = tiny.build
+    monkeypatch.setattr(tiny, "build", lambda into: build(into, steps=1))
+    return tiny.folder()
+
+
+def states() -> dict[str, str]:
+    return {finding.said.split(" ")[0].rstrip(":"): finding.state for finding in check_cache()}
+
+
+def test_an_empty_cache_is_no_error_and_nothing_is_fetched(folder: Path) -> None:
+    assert states() == {"smollm2-135m": "note", "tiny": "note"}
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_one_changed_bit_is_found(tiny_there: Path, name: str) -> None:
+    assert states()["tiny"] == "fine"
+    data = bytearray((tiny_there / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tiny_there / name).write_bytes(data)
+    (finding,) = (finding for finding in check_cache() if finding.said.startswith("tiny"))
+    assert finding.state == "wrong"
+    assert finding.said.startswith(f"tiny: {name} changed since it was made")
+
+
+def test_a_lost_file_is_found_and_an_added_one_is_nobodys_business(tiny_there: Path) -> None:
+    (tiny_there / "notes.txt").write_text("")
+    assert states()["tiny"] == "fine"
+    (tiny_there / "config.json").unlink()
+    assert states()["tiny"] == "wrong"
+
+
+def test_a_cache_from_before_digests_is_a_note(tiny_there: Path) -> None:
+    (tiny_there / SUMS).unlink()
+    assert states()["tiny"] == "note"
+
+
+def test_the_weights_are_held_to_the_digest_of_our_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole weights and others; the real ones take gigabytes of memory, so loading is made up."""
+
+    class Loaded:
+        digest = smollm2.WEIGHTS
+
+    smollm2.place().mkdir(parents=True)
+    monkeypatch.setattr(cache, "load", lambda _: Loaded)
+    assert states()["smollm2-135m"] == "note"
+    (smollm2.place() / SUMS).write_text("")
+    assert states()["smollm2-135m"] == "fine"
+    Loaded.digest = "0" * 64
+    assert states()["smollm2-135m"] == "wrong"
+
+
+def test_a_model_that_cannot_be_loaded_is_wrong() -> None:
+    smollm2.place().mkdir(parents=True)
+    assert states()["smollm2-135m"] == "wrong"
+
+
+def test_sums_are_those_of_sha256sum(tiny_there: Path) -> None:
+    if shutil.which("sha256sum") is None:
+        pytest.skip("there is no sha256sum")
+    subprocess.run(["sha256sum", "--check", "--strict", SUMS], cwd=tiny_there, check=True, capture_output=True)
+
+
+def test_an_unreadable_model_says_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> None:
+        raise ColaError("Model smollm2-135m could not be loaded: a safetensors file is broken.")
+
+    smollm2.place().mkdir(parents=True)
+    monkeypatch.setattr(cache, "load", refuse)
+    (finding,) = (finding for finding in check_cache() if finding.state == "wrong")
+    assert finding.said.count(".") == 1
+    assert finding.said.endswith(".")

@@ -1,0 +1,149 @@
+"""The verdicts that planted effects earn."""
+
+import pytest
+
+from colarepro.ledger import Evidence, Reported, chain_length, controls, costs, rank_step_down, reruns, table_1
+from colarepro.ledger.evidence import TASKS
+from colarepro.ledger.row import Row, Section, Span, at_least, least, most
+from colarepro.ledger.sweeps import SWEEPS, command
+from colarepro.results import Record, arm
+from colarepro.runs.sweep import load_sweep
+from tests.ledger.conftest import evidence_of, made
+
+
+def find(section: Section, claim: str) -> Row:
+    (found,) = [row for row in section.rows if row.claim.startswith(claim)]
+    return found
+
+
+def test_at_least_so_many() -> None:
+    spans = [Span(3, 2, 4), Span(1, -1, 9), Span(-2, -3, -1)]
+    assert at_least(1, spans) == (3, 2, 9)
+    assert most(spans) == (1, -1, 4)
+    assert least(spans) == (-2, -3, -1)
+
+
+def test_gains_are_judged_by_their_size_only_where_it_is_certain(reported: Reported) -> None:
+    """Half a point more is too little for WSC's certain 3.66 and open for CB's, which is from memory."""
+    accuracies = {task: {"lora": 0.70, "cola, length 2": 0.705} for task in ("wsc", "cb")}
+    accuracies["rte"] = {"lora": 0.70, "cola, length 2": 0.85}
+    accuracies["wic"] = {"lora": 0.85, "cola, length 2": 0.70}
+    section = table_1.section(evidence_of(accuracies), reported)
+    assert find(section, "COLA exceeds LoRA on rte").verdict == "supported"
+    assert find(section, "COLA exceeds LoRA on wic").verdict == "contradicted"
+    assert find(section, "COLA exceeds LoRA on wsc").verdict == "contradicted"
+    assert find(section, "COLA exceeds LoRA on cb").verdict == "cannot tell at this n"
+    assert find(section, "COLA exceeds LoRA on sst2").verdict == "not measured"
+    assert find(section, "COLA exceeds LoRA on every task").verdict == "contradicted"
+    assert "+3.66 (certain)" in find(section, "COLA exceeds LoRA on wsc").reported
+    assert "70.63 (doubtful)" in find(section, "COLA exceeds LoRA on multirc").reported
+
+
+def test_a_gain_everywhere_is_a_gain_on_average(reported: Reported) -> None:
+    evidence = evidence_of({task: {"lora": 0.6, "cola, length 2": 0.8} for task in TASKS})
+    section = table_1.section(evidence, reported)
+    for claim in ("COLA exceeds LoRA on every task", "COLA exceeds LoRA on average"):
+        row = find(section, claim)
+        assert row.verdict == "supported"
+        assert "above on 7 of 7" in row.ours
+        assert row.seconds == 7 * 2 * 5 * 2.5
+        assert row.hardware == "GPU"
+    assert reruns.beyond_lora(evidence, reported).rows[0].verdict == "contradicted"
+    assert "COLA better on 7 of 7" in reruns.beyond_lora(evidence, reported).rows[0].ours
+
+
+def test_a_lower_deviation_is_seen(reported: Reported) -> None:
+    """Draws of LoRA lie fifteen points apart, those of COLA one."""
+    records = []
+    for task in TASKS:
+        for draw, lora in enumerate((0.3, 0.45, 0.6, 0.75, 0.9)):
+            records += [made("lora", lora, task)[draw], made("cola, length 2", 0.6, task)[draw]]
+    row = find(table_1.section(Evidence(records), reported), "COLA's deviation")
+    assert row.verdict == "supported"
+    assert "lower on 7 of 7" in row.ours
+
+
+def test_rising_with_the_length_means_both_steps() -> None:
+    rising = {"lora": 0.5, "cola, length 2": 0.6, "cola, length 3": 0.7}
+    falling = {"lora": 0.5, "cola, length 2": 0.8, "cola, length 3": 0.6}
+    section = chain_length.section(evidence_of({"rte": rising, "wic": rising, "boolq": falling}))
+    assert find(section, "3 links exceed 1").verdict == "supported"
+    row = find(section, "accuracy rises from 1 link")
+    assert row.verdict == "supported"
+    assert "both steps rise on 2 of 3" in row.ours
+    section = chain_length.section(evidence_of({"rte": rising, "wic": falling, "boolq": falling}))
+    assert find(section, "3 links exceed 1").verdict == "supported"
+    assert find(section, "accuracy rises from 1 link").verdict == "contradicted"
+
+
+def test_every_point_but_one() -> None:
+    above = {"lora": 0.5} | {rank_step_down.arm(rank): 0.7 for rank in rank_step_down.RANKS}
+    one = above | {rank_step_down.arm(2): 0.3}
+    two = one | {rank_step_down.arm(4): 0.3}
+    for by_arm, word in ((above, "supported"), (one, "supported"), (two, "contradicted")):
+        row = find(rank_step_down.section(evidence_of({"rte": by_arm, "wic": above})), "every point but one")
+        assert row.verdict == word
+        assert "of 8; the second least gain" in row.ours
+
+
+def test_costs_count_as_equal_within_a_hundredth() -> None:
+    for extra, word in ((1.0, "supported"), (1.009, "supported"), (1.02, "contradicted")):
+        records = made("lora", 0.5) + made("cola, length 2", 0.5, flops=1e6 * extra)
+        section = costs.section(Evidence(records))
+        assert find(section, "a chain costs no additional FLOPs").verdict == word
+        assert find(section, "a chain costs no additional trained").verdict == "supported"
+        assert find(section, "a chain costs no additional time").verdict == "not measured"
+
+
+def test_time_is_that_of_runs_that_had_the_machine_to_themselves() -> None:
+    records = made("lora", 0.5) + made("cola, length 2", 0.5)
+    for record in records:
+        del record.costs["fleet"]
+    for record in records[5:]:
+        record.costs["seconds_train"] *= 1.5
+    section = costs.section(Evidence(records))
+    assert find(section, "a chain costs no additional time").verdict == "contradicted"
+    assert find(section, "a chain costs no additional memory").verdict == "supported"
+
+
+def test_flops_fall_with_the_second_rank_at_every_step() -> None:
+    for flops, word in (((7e5, 8e5, 9e5, 1e6), "supported"), ((8e5, 7e5, 9e5, 1e6), "contradicted")):
+        records = made("lora", 0.5)
+        for rank, spent in zip(rank_step_down.RANKS, flops, strict=True):
+            records += made(rank_step_down.arm(rank), 0.5, flops=spent)
+        assert find(costs.section(Evidence(records)), "the smaller the second rank").verdict == word
+
+
+def test_controls_and_the_majority_line(reported: Reported) -> None:
+    by_arm = {"lora": 0.5, "cola, length 2": 0.8, "lora-restart, length 2": 0.6, "zero-shot": 0.3}
+    evidence = evidence_of({"wsc": by_arm})
+    section = controls.section(evidence)
+    assert find(section, "merging a link exceeds").verdict == "supported"
+    assert find(section, "LoRA exceeds the model without training").verdict == "supported"
+    assert find(section, "COLA exceeds ReLoRA").verdict == "not measured"
+    line = controls.majority(evidence, reported)
+    assert find(line, "LoRA exceeds the commonest label on wsc").verdict == "contradicted"
+    assert find(line, "COLA exceeds the commonest label on wsc").verdict == "supported"
+
+
+@pytest.mark.parametrize("name", list(SWEEPS))
+def test_a_row_names_a_sweep_that_has_its_arms(name: str) -> None:
+    there = {
+        arm(Record("llm", config.question()))
+        for config in load_sweep(name, {"task": ["rte"], "learning_rate": [1e-3]}).configs
+    }
+    assert set(SWEEPS[name]) <= there
+    assert there <= {each for arms in SWEEPS.values() for each in arms}
+
+
+def test_a_command_covers_all_arms_or_is_not_given() -> None:
+    assert command("m", "float32", ["cola, length 2", "lora"], ["rte", "wic"]) == (
+        "colarepro sweep reproduction --model m --dtype float32 --task rte wic"
+    )
+    assert "reproduction" in command("m", "float32", ["cola, knot 3, ranks 8-2", "lora"], ["rte"])
+    assert "rank-step-down" in command("m", "float32", ["cola, knot 3, ranks 8-2", "lora"], ["rte"])
+    assert command("m", "float32", ["cola, length 9", "lora"], ["rte"]) == ""
+
+
+def test_what_beyond_lora_reports_is_counted_from_its_table(reported: Reported) -> None:
+    assert "COLA better in 8 of 20" in reruns.beyond_lora(Evidence([]), reported).rows[0].reported

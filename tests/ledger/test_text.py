@@ -1,0 +1,109 @@
+"""The two files as a whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from colarepro.claims import Arguments, write
+from colarepro.errors import ColaError
+from colarepro.ledger import Evidence, Reported, ledger, report, sections
+from colarepro.ledger.by_task import by_task
+from colarepro.ledger.evidence import TASKS
+from colarepro.results import holm
+from tests.ledger.conftest import ROOT, evidence_of, made
+
+
+def written(**changes: Path) -> dict[str, str]:
+    folder = ROOT / "data"
+    kept = {"records": "results", "theory": "theory", "reported": "reported.csv", "tasks": "tasks.csv"}
+    return write(Arguments(**({name: folder / place for name, place in kept.items()} | changes)))
+
+
+def test_without_records_all_rows_stand_and_nothing_is_measured(tmp_path: Path) -> None:
+    texts = written(records=tmp_path, theory=tmp_path)
+    lines = [line for line in texts["CLAIMS.md"].splitlines() if line.startswith("| ") and "**" in line]
+    assert len(lines) > 60
+    assert all("**not measured**" in line for line in lines)
+    assert "no records of language models yet" in texts["REPORT.md"]
+
+
+def test_every_line_of_a_table_has_as_many_cells(reported: Reported) -> None:
+    evidence = evidence_of({task: {"lora": 0.6, "cola, length 2": 0.62} for task in TASKS})
+    text = ledger(sections(evidence, reported, []), evidence)
+    for part in text.split("\n\n"):
+        if part.startswith("|"):
+            assert len({line.replace("\\|", "").count("|") for line in part.splitlines()}) == 1
+
+
+def test_the_table_by_task_is_that_of_the_comparisons() -> None:
+    by_arm = {"lora": 0.6, "cola, length 2": 0.62, "lora-restart, length 2": 0.5}
+    evidence = evidence_of({"rte": by_arm, "wic": by_arm, "cb": {"lora": 0.6, "cola, length 2": 0.5}})
+    heads, *rows = by_task(evidence)
+    assert heads == ["first - second", "cb", "wic", "rte"]
+    assert [row[0] for row in rows] == [
+        "`cola, length 2` - `lora`",
+        "`cola, length 2` - `lora-restart, length 2`",
+        "`lora-restart, length 2` - `lora`",
+    ]
+    assert rows[1][1] == "—"
+    found = evidence.comparisons("cola, length 2", "lora")
+    adjusted = holm([found[task].p for task in ("cb", "wic", "rte")])
+    for cell, task, p in zip(rows[0][1:], ("cb", "wic", "rte"), adjusted, strict=True):
+        comparison = found[task]
+        assert cell.startswith(f"{comparison.difference:+.2f} [{comparison.low:.2f}, {comparison.high:.2f}], p {p:.3f}")
+
+
+def test_a_single_draw_has_no_interval_and_earns_no_word(reported: Reported) -> None:
+    evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.9}}, draws=1)
+    judged = sections(evidence, reported, [])
+    text = ledger(judged, evidence) + report(judged, evidence, [])
+    assert "interval unknown" in text
+    assert " nan" not in text
+    assert "[nan" not in text
+    assert {row.verdict for row in judged[0].rows} == {"cannot tell at this n", "not measured"}
+
+
+def test_runs_that_were_lost_are_counted_with_their_reasons(reported: Reported) -> None:
+    lost = [
+        replace(record, status="diverged", reason="The loss was not finite at step 3.")
+        for record in made("lora", 0.5, learning_rate=1.0)
+    ]
+    lost += [replace(record, status="failed", reason="No memory.") for record in made("lora", 0.5, learning_rate=2.0)]
+    evidence = Evidence([*made("lora", 0.6), *made("cola, length 2", 0.6), *lost])
+    text = report(sections(evidence, reported, []), evidence, [])
+    assert "20 runs (5 diverged, 5 failed, most often: The loss was not finite at step 3 (5); No memory (5))" in text
+    assert set(evidence.comparisons("cola, length 2", "lora")) == {"rte"}
+
+
+def test_the_ledger_says_which_model_it_speaks_of(reported: Reported) -> None:
+    evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.62}})
+    text = ledger(sections(evidence, reported, []), evidence)
+    assert "OPT-1.3B, Llama-2-7B, RoBERTa-base) were not run" in text
+    assert "direction on SmolLM2-135M" in text
+
+
+@pytest.mark.parametrize(
+    ("cola", "said"),
+    [(0.85, "COLA exceeds LoRA: +"), (0.35, "LoRA exceeds COLA: -"), (0.6, "Whether COLA exceeds LoRA cannot be told")],
+)
+def test_the_report_says_what_the_records_do(cola: float, said: str, reported: Reported) -> None:
+    evidence = evidence_of({task: {"lora": 0.6, "cola, length 2": cola} for task in TASKS})
+    text = report(sections(evidence, reported, []), evidence, [])
+    assert f"\n1. {said}" in text
+    assert "70 runs (all finished) of 2 arms on 7 tasks" in text
+    assert "{" not in text
+    assert len(text.split()) < 800
+
+
+def test_broken_numbers_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ColaError, match="could not be read"):
+        written(reported=tmp_path / "nothing.csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ColaError, match="has the columns a, b; expected source"):
+        written(reported=tmp_path / "other.csv")
+
+
+def test_a_number_that_is_not_reported_is_named(reported: Reported) -> None:
+    with pytest.raises(ColaError, match="0 numbers are reported for cola, qqp; expected one"):
+        reported.one(source="cola", task="qqp")
