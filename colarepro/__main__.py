@@ -8,7 +8,7 @@ from rich.table import Table
 
 COMMANDS = {
     "run": "fine-tune one model on one task and judge it",
-    "sweep": "many runs: table1, table2, chain-length, rank-step-down, cost, or a YAML file",
+    "sweep": "many runs: reproduction, table1, chain-length and so on, or a YAML file",
     "plan": "what a sweep would take, before anything starts",
     "status": "what a folder of records holds",
     "show": "one record",
@@ -21,6 +21,7 @@ COMMANDS = {
     "claims": "judge every claim by the records: CLAIMS.md and REPORT.md",
     "figures": "draw figures from records",
     "theory.synthetic": "test the theory",
+    "bench": "training speed beside that of plain PEFT",
 }
 
 
@@ -37,7 +38,7 @@ def main() -> None:
             raise SystemExit(2)
         Console().print(table)
         return
-    name = f"{words[0]}.__main__" if words[0] in ("anatomy", "models", "figures") else words[0]
+    name = f"{words[0]}.__main__" if words[0] in ("anatomy", "models", "figures", "bench") else words[0]
     sys.argv = [f"colarepro {words[0]}", *words[1:]]
     module = importlib.import_module(f"colarepro.{name}")
     exit_cleanly = importlib.import_module("colarepro.errors").exit_cleanly

@@ -1,12 +1,29 @@
 """The one exception that reaches a user, and the door through which it does."""
 
+import reprlib
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
+
+_short = reprlib.Repr()  # looks no deeper and no further than it shows, however large the value
+_short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 class ColaError(ValueError):
-    """Wrong input, said in one sentence: which thing, and what was expected."""
+    """Wrong input, said in one sentence: which thing, and what was expected. It is one line, whatever it quotes."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(" ".join(sentence.splitlines()))
+
+
+def quoted(value: Any) -> str:
+    """A value as a sentence quotes it: as Python writes it, but at most eighty characters."""
+    try:
+        said = _short.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return said if len(said) <= 80 else f"{said[:77]}..."
 
 
 def exit_cleanly(main: Callable[[], None]) -> None:

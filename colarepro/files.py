@@ -17,6 +17,14 @@ def cache_folder() -> Path:
     return Path(base).expanduser()
 
 
+def can_be_a_path(text: str) -> bool:
+    """Whether the system could have a file of this name: no null character, no half of one."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it over ``path`` only if the block succeeds.

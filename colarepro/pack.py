@@ -12,9 +12,9 @@ from colarepro.results import Store
 
 @dataclass(frozen=True)
 class Arguments:
-    """Pack all single records of a folder into one file, together with what that holds already.
+    """Pack all records of a folder into one file, together with what that holds already.
 
-    The single records stay; deleted, they are read from the archive wherever it lies in a folder of records.
+    The folder's files stay; deleted, they are read from the archive wherever it lies in a folder of records.
     """
 
     folder: Annotated[Path, tyro.conf.Positional]
@@ -25,10 +25,10 @@ class Arguments:
 
 def main() -> None:
     arguments = tyro.cli(Arguments)
-    packed, total = Store(arguments.folder).pack(arguments.archive)
+    new, total = Store(arguments.folder).pack(arguments.archive)
     size = arguments.archive.stat().st_size
     print(
-        f"{packed} records packed, {total} now in {arguments.archive}: "
+        f"{new} new records, {total} now in {arguments.archive}: "
         f"{size / 1e6:.2f} MB, {size / max(total, 1):,.0f} bytes a record"
     )
 

@@ -12,10 +12,11 @@ from transformers.utils import logging
 from colarepro.errors import exit_cleanly
 from colarepro.results import Store
 from colarepro.runs import RunConfig
-from colarepro.runs.config import config_from, read_yaml
+from colarepro.runs.config import config_from
 from colarepro.runs.devices import devices
 from colarepro.runs.stored import run_stored
 from colarepro.show import show
+from colarepro.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,7 @@ def test_packed_records_are_as_good_as_single_ones(
     _, path, out = swept
     packed = command("pack", out, out / "all.jsonl.xz")
     assert packed.code == 0
-    assert packed.out.startswith(f"3 records packed, 3 now in {out / 'all.jsonl.xz'}: 0.0")
+    assert packed.out.startswith(f"3 new records, 3 now in {out / 'all.jsonl.xz'}: 0.0")
     single = {record.identity: record for record in Store(out)}
     counted = command("status", "--output", out).out
     for name in single:

@@ -1,11 +1,12 @@
 """When a chain ties its knots, and how each link starts."""
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, quoted
 
 CHOICES = {
     "initialization": ("fresh", "same"),
@@ -13,6 +14,8 @@ CHOICES = {
     "fold": ("merge", "stack", "none"),
     "reset": ("drop", "prune"),
 }
+
+MOST_LINKS = 100_000  # far beyond use; a slip is refused before lists of that length are made
 
 
 @dataclass(frozen=True)
@@ -65,25 +68,31 @@ class Schedule:
         if sum(given) > 1:
             raise ColaError(f"A schedule takes one of length, knot_steps and knot_epochs, but {sum(given)} were given.")
         if self.length is not None and self.length < 1:
-            raise ColaError(f"The chain length is {self.length}; expected 1 (plain LoRA) or more links.")
+            raise ColaError(f"The chain length is {quoted(self.length)}; expected 1 (plain LoRA) or more links.")
         links = self.links
+        if links > MOST_LINKS:
+            raise ColaError(f"The chain has {quoted(links)} links; expected at most {MOST_LINKS}.")
+        if not all(map(math.isfinite, self.knot_epochs)):
+            raise ColaError(f"A knot is tied after epochs {quoted(self.knot_epochs)}; expected finite numbers.")
         if self.ranks and len(self.ranks) != links:
             raise ColaError(f"{len(self.ranks)} ranks were given for {links} links; expected one rank a link.")
         if self.fold == "none" and (len(set(self.ranks)) > 1 or self.initialization != "fresh"):
             raise ColaError("With fold='none' the first link goes on, so expected one rank and no initialization.")
         if self.reset == "prune" and len(set(self.ranks)) > 1:
-            raise ColaError(f"reset='prune' keeps moments of the link's shape, so expected one rank, not {self.ranks}.")
+            raise ColaError(
+                f"reset='prune' keeps moments of the link's shape, so expected one rank, not {quoted(self.ranks)}."
+            )
         if not 0 <= self.prune <= 1 or self.warmup < 0:
             raise ColaError(
-                f"A pruned share of {self.prune} and a rise over {self.warmup} steps were given; expected a share from "
-                "0 to 1 and at least 0 steps."
+                f"A pruned share of {self.prune} and a rise over {quoted(self.warmup)} steps were given; expected a "
+                "share from 0 to 1 and at least 0 steps."
             )
         if self.warmup and self.learning_rate != "rewarm":
             raise ColaError(
-                f"A rise over {self.warmup} steps needs learning_rate='rewarm', not '{self.learning_rate}'."
+                f"A rise over {quoted(self.warmup)} steps needs learning_rate='rewarm', not '{self.learning_rate}'."
             )
         if any(rank < 1 for rank in self.ranks):
-            raise ColaError(f"The ranks are {self.ranks}; expected each to be 1 or more.")
+            raise ColaError(f"The ranks are {quoted(self.ranks)}; expected each to be 1 or more.")
 
     @property
     def links(self) -> int:
@@ -109,10 +118,10 @@ class Schedule:
         for knot in knots:
             if not 0 < knot < total_steps:
                 raise ColaError(
-                    f"A knot falls on step {knot}; expected one inside the run, from 1 to {total_steps - 1}."
+                    f"A knot falls on step {quoted(knot)}; expected one inside the run, from 1 to {total_steps - 1}."
                 )
         if any(later <= earlier for earlier, later in pairwise(knots)):
-            raise ColaError(f"The knots fall on steps {knots}; expected them to increase.")
+            raise ColaError(f"The knots fall on steps {quoted(knots)}; expected them to increase.")
         return Plan(total_steps, knots, self.ranks)
 
 

@@ -22,7 +22,7 @@ from colarepro.fleet.attention import has_ragged_attention
 from colarepro.fleet.course import Course
 from colarepro.fleet.graphs import Steps
 from colarepro.fleet.group import UnfitError
-from colarepro.fleet.packed import Packed, Pool, Shape, packed_batch
+from colarepro.fleet.packed import Packed, Pool, Shape, packed_batch, step_of
 from colarepro.fleet.shared import share
 from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record
@@ -75,6 +75,8 @@ class Fleet:
         self.paces = Steps(self._train_step, device, record=self.ragged)
         # A mask that is ready spares transformers from looking for packed prompts in the positions.
         self._no_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
+        self.tokens = self.positions = 0
+        """What steps were fed so far, without what filled them up and with it."""
         self.losses = torch.full((self.steps, len(configs)), math.nan, device=device)
         self.best = self.stack.values.clone()
         self.courses = [Course() for _ in configs]
@@ -143,8 +145,7 @@ class Fleet:
     def _shape(self, prompts: np.ndarray) -> Shape:
         if not self.ragged:
             return self.pool.shape(prompts)
-        tokens = int(self.pool.lengths[prompts].sum())
-        fill = max(64, 2 ** (tokens.bit_length() - 4))  # an eighth at most
+        fill = step_of(int(self.pool.lengths[prompts].sum()))
         return self.pool.shape(prompts, fill, int(self.pool.lengths.max()))
 
     def _step(self, step: int, batches: list[np.ndarray]) -> None:
@@ -152,6 +153,8 @@ class Fleet:
             return
         prompts, runs = _together(batches, sailing)
         shape = self._shape(prompts)
+        self.tokens += int(self.pool.lengths[prompts].sum())
+        self.positions += shape.tokens
         self.paces.run(self.pool.plan(prompts, runs, shape), shape, step)
         if due := [run for run in sailing if step + 1 in self.arms[run].plan.knots]:
             started = time.perf_counter()
@@ -232,7 +235,8 @@ class Fleet:
         courses = json.dumps([dataclasses.asdict(course) for course in self.courses])
         with written_aside(folder / STATE) as aside:
             tensors = self.stack.state() | {"best": self.best}
-            save_file(tensors, aside, metadata={"steps": str(steps), "courses": courses})
+            numbers = {"steps": steps, "tokens": self.tokens, "positions": self.positions}
+            save_file(tensors, aside, metadata={"courses": courses} | {name: str(n) for name, n in numbers.items()})
 
     def _load(self, folder: Path) -> int:
         """The steps that were done when the state in ``folder`` was saved; 0 if there is none."""
@@ -240,7 +244,8 @@ class Fleet:
             return 0
         with safe_open(folder / STATE, framework="pt", device=self.device) as file:
             metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        steps, courses = int(metadata["steps"]), json.loads(metadata["courses"])
+        steps, self.tokens, self.positions = (int(metadata[name]) for name in ("steps", "tokens", "positions"))
+        courses = json.loads(metadata["courses"])
         self.courses = [Course(**course | {"fed": Fed(**course["fed"])}) for course in courses]
         self.best = tensors.pop("best")
         self.stack.restore(tensors, [arm.plan.link_at(steps) for arm in self.arms])
@@ -290,7 +295,7 @@ class Fleet:
                 "parameters": arm.parameters,
                 "parameters_trained": arm.parameters_trained,
                 "tokens": course.fed.tokens,
-                "padding_share": course.fed.padding_share,
+                "padding_share": 1 - self.tokens / max(1, self.positions),
                 "flops_train": arm.flops_of(course.fed),
                 "flops_train_counted": arm.counted.flops_of(course.fed),
                 "fleet": len(self.courses),

@@ -113,5 +113,10 @@ class Pool:
         return Packed(shape, ids, positions.unsqueeze(0), bounds.int(), reach, ends.int(), last, runs, labels)
 
 
+def step_of(tokens: int) -> int:
+    """A multiple to fill so many tokens up to, so that few sizes occur: 16 or more, a sixteenth of them at most."""
+    return max(16, 2 ** (tokens.bit_length() - 5))
+
+
 def _up(number: int, step: int) -> int:
     return -(-number // step) * step

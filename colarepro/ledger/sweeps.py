@@ -18,11 +18,34 @@ SWEEPS = {
         "linear-probe",
         "zero-shot",
     ),
-    "rank-step-down": (
+    "reproduction-chain-length": (
+        "cola, length 4",
+        "cola, length 5",
+        "cola, length 6",
+    ),
+    "reproduction-rank-step-down": (
         "cola, knot 3, ranks 8-8",
         "cola, knot 3, ranks 8-6",
         "cola, knot 3, ranks 8-4",
         "cola, knot 3, ranks 8-2",
+    ),
+    "reproduction-knots": (
+        "cola, knot 1",
+        "cola, knot 2",
+        "cola, knot 3",
+        "cola, knot 4",
+        "cola, knot 1, restart LR",
+        "cola, knot 2, restart LR",
+        "cola, knot 3, restart LR",
+        "cola, knot 4, restart LR",
+        "cola, knot 1, same A",
+        "cola, knot 2, same A",
+        "cola, knot 3, same A",
+        "cola, knot 4, same A",
+        "cola, knot 1, restart LR, same A",
+        "cola, knot 2, restart LR, same A",
+        "cola, knot 3, restart LR, same A",
+        "cola, knot 4, restart LR, same A",
     ),
 }
 

@@ -56,7 +56,8 @@ def _unpacked(path: Path, inode: int, modified: int, size: int) -> Archive:
         if texts.setdefault(record.identity, line.decode()) != line.decode():
             damage.append(f"Line {number} of {path} is a second, different record {record.identity}; the first counts.")
     if wrong:
-        damage.append(f"The archive {path} is not whole ({wrong}); {len(texts)} of its records can be read.")
+        rest = f"restore it, since only {len(texts)} of its records can be read"
+        damage.append(f"The archive {path} is not whole ({wrong}); {rest}.")
     return Archive(path, texts, tuple(damage))
 
 

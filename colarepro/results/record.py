@@ -67,7 +67,7 @@ class Record:
             labels = {split: _labels(digits) for split, digits in record.predictions.items()}
             return dataclasses.replace(record, predictions=labels)
         except (ValueError, TypeError, RecursionError) as error:
-            raise ColaError(f"{source} is not a whole record ({error}).") from error
+            raise ColaError(f"{source} is not a whole record ({error!s:.200}).") from error
 
 
 def _check(record: Record) -> None:

@@ -92,25 +92,24 @@ class Store:
         return path
 
     def pack(self, archive: Path) -> tuple[int, int]:
-        """Write all single records into ``archive``, beside those that it holds and the folder has not.
+        """Write all records, single and packed, into ``archive``, beside those that it holds and the folder has not.
 
-        Returns how many were packed and how many the archive holds now. Raises `ColaError` if a record or the archive
-        is not whole, the archive's name does not end in ``.jsonl.xz``, or it cannot be written; what was there
-        then stays.
+        Returns how many are new there and how many there are now. Raises `ColaError` if anything here or the archive is
+        damaged, the archive's name does not end in ``.jsonl.xz``, or it cannot be written; what was there then stays.
         """
         if not archive.name.endswith(SUFFIX):
             raise ColaError(f"The archive {archive} must have a name that ends in {SUFFIX}.")
-        records = {name: _read(paths[0]) for name, paths in self.singles().items()}
-        packed = len(records)
-        if not packed:
-            raise ColaError(f"There are no single records to pack in {self.folder}.")
-        if archive.exists():
-            held = read_archive(archive)
-            if held.damage:
-                raise ColaError(held.damage[-1])
-            records = {identity: held.record(identity) for identity in held.texts} | records
+        held = read_archive(archive) if archive.exists() else Archive(archive, {})
+        records = {identity: held.record(identity) for identity in held.texts}
+        found = list(self.scan())
+        damage = [*held.damage, *(each.said for each in found if isinstance(each, Damage))]
+        if damage:
+            raise ColaError(damage[0])
+        if not found:
+            raise ColaError(f"There are no records to pack in {self.folder}.")
+        records |= {each.identity: each for each in found if isinstance(each, Record)}
         write_archive(archive, records.values())
-        return packed, len(records)
+        return len(records) - len(held.texts), len(records)
 
     def __iter__(self) -> Iterator[Record]:
         """Every whole record once, in the order of the identities; what is damaged is named on standard error."""

@@ -2,18 +2,37 @@
 
 import dataclasses
 import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from colarepro.chain import Schedule
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, quoted
+from colarepro.files import can_be_a_path
 from colarepro.methods import OPTIONAL, Adapter, method
 from colarepro.tasks import Protocol, load_task, origin
+
+LIMITS: Mapping[str, tuple[int, int]] = {
+    "epochs": (1, 1_000),
+    "batch_size": (1, 100_000),
+    "accumulation": (1, 100_000),
+    "max_steps": (1, 1_000_000),
+    "max_length": (1, 1_000_000),
+    "train_examples": (1, 10_000_000),
+    "dev_examples": (1, 10_000_000),
+    "test_examples": (1, 10_000_000),
+    "demonstrations": (0, 1_000_000),
+    "seed": (0, 2**32 - 1),
+    "data_seed": (0, 2**32 - 1),
+}
+"""Least and most of what a run counts, far beyond use: a slip is refused before anything is made of it. Seeds are what
+NumPy's generator takes."""
+HIGHEST_RANK = 16_384  # the width of the widest published models; above a layer's width, rank buys nothing
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,30 @@ class RunConfig:
     adapter: Adapter = field(default_factory=Adapter)
     chain: Schedule = field(default_factory=Schedule)
 
+    def __post_init__(self) -> None:
+        for name in ("task", "model", "data_dir"):
+            if not can_be_a_path(str(getattr(self, name))):
+                raise ColaError(f"{name} is {quoted(str(getattr(self, name)))}, which no file can be called.")
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise ColaError(f"{name} is {quoted(value)}; expected {least} to {most}.")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ColaError(f"The learning rate is {self.learning_rate}; expected a positive number.")
+        if self.batch_size % self.accumulation:
+            raise ColaError(
+                f"An accumulation of {self.accumulation} does not divide the batch size, {self.batch_size}; expected "
+                "one that does."
+            )
+        for rank in (self.adapter.rank, *self.chain.ranks):
+            if rank > HIGHEST_RANK:
+                raise ColaError(f"The rank of a link is {quoted(rank)}; expected at most {HIGHEST_RANK}.")
+        if not math.isfinite(self.adapter.alpha) or not 0 <= self.adapter.dropout < 1:
+            raise ColaError(
+                f"The adapter's alpha is {self.adapter.alpha} and its dropout {self.adapter.dropout}; expected a "
+                "finite alpha and a share from 0 to below 1."
+            )
+
     def question(self) -> dict[str, Any]:
         """The configuration as a record keeps it: JSON-plain, and without what a method does not use or a machine
         decides: where the data lies becomes which data it is, so that edited data is another question."""
@@ -66,7 +109,7 @@ class RunConfig:
         del asked["data_dir"]
         del asked["accumulation"]
         asked["data"] = origin(load_task(self.task), self.data_dir)
-        asked["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
+        asked["model"] = Path(self.model).name if os.path.isdir(self.model) else self.model
         asked["task"] = Path(self.task).stem
         for name in OPTIONAL.difference(method(self.method).reads):
             del asked[name]
@@ -84,24 +127,17 @@ def config_from(values: Mapping[str, Any], source: str) -> RunConfig:
     """The configuration that a YAML file's mapping describes; raises `ColaError` that names ``source`` and the key."""
     try:
         return _Checked(run=values).run  # type: ignore[arg-type]
-    except ValidationError as error:
+    except (ValidationError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            raise ColaError(f"{source}: a value contains itself.") from None
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][1:])
         said = {"missing": "is missing", "unexpected_keyword_argument": "is no known key"}.get(first["type"])
         if said is None:
             said = first["msg"].removeprefix("Value error, ").rstrip(".")
-            said = f"is {first['input']!r:.60}; {said[0].lower()}{said[1:]}"
-        raise ColaError(f"{source}: {f'the key {key}' if key else 'the content'} {said}.") from None
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; raises `ColaError` if there is none."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ColaError(f"The file {path} could not be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ColaError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+            said = f"is {quoted(first['input'])}; {said[0].lower()}{said[1:]}"
+        where = f"the key {key:.80}" if key else "the content"
+        raise ColaError(f"{source}: {where} {said}.") from None
 
 
 def check_tracker(name: str) -> None:

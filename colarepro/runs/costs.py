@@ -97,11 +97,14 @@ class Counted:
 
     flops: tuple[float, float, float]
     activation_bytes: tuple[float, float, float]
+    trained: int
+    """Weights of products that were trained while it was counted."""
 
     def flops_of(self, fed: Fed) -> float:
-        """FLOPs of everything that training fed."""
+        """FLOPs of everything that training fed; links of other ranks by what a trained weight costs, 6 a position."""
         constant, linear, square = self.flops
-        return constant * fed.rows + linear * fed.positions + square * fed.squares
+        others = sum(6 * (int(trained) - self.trained) * count for trained, count in fed.positions_by_trained.items())
+        return constant * fed.rows + linear * fed.positions + square * fed.squares + others
 
     def activations_of(self, rows: int, length: int) -> float:
         """Bytes of activations for a batch."""
@@ -131,7 +134,7 @@ def count(model: Any) -> Counted:
             functional_call(model, tensors, args=(), kwargs=inputs | options).logits[..., :2].sum().backward()
         flops.append(counter.get_total_flops())
         saved.append(sum(size for storage, size in kept.items() if storage not in own))
-    return Counted(_quadratic(flops), _quadratic(saved))
+    return Counted(_quadratic(flops), _quadratic(saved), trained_in_products(product_weights(model)))
 
 
 @contextmanager

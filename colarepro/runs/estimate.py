@@ -27,6 +27,8 @@ SECONDS_PER_LAYER = 3.3e-3
 """Of a training step that leaves a GPU waiting for the next kernel, per layer: batch 8 on one H200."""
 FLOPS_PER_SECOND = 4e14
 """Of a step that fills it: bfloat16 on one H200, 200 x 128 tokens."""
+MOST_EPOCHS = 100
+"""Whose batches are counted; those of a longer run are alike."""
 ADAM = 12
 """Bytes a trained parameter: gradient and two moments in float32."""
 
@@ -63,15 +65,17 @@ def estimate(config: RunConfig) -> Estimate:
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     steps = (config.max_steps or steps_per_epoch * config.epochs) if trains else 0
     epochs = math.ceil(steps / steps_per_epoch)
-    training, judging = Fed(), Fed()
-    for epoch in range(epochs):
+    training, choosing, judging = Fed(), Fed(), Fed()
+    counted = min(epochs, MOST_EPOCHS)
+    for epoch in range(counted):
         in_turn = [train[place] for place in order(config.seed, epoch, len(train))]
         _feed(training, in_turn, config.batch_size, rows, trained)
     last = [train, test] if trains else [train] if config.method == "linear-probe" else []
-    for part in (*[dev] * max(1, epochs), *last, test):
+    _feed(choosing, dev, 4 * config.batch_size, rows)
+    for part in (*last, test):
         _feed(judging, part, 4 * config.batch_size, rows)
-    flops = flops_by_formula(model, training) * (steps / max(1, steps_per_epoch * epochs))
-    flops += forward_flops_by_formula(model, judging)
+    flops = flops_by_formula(model, training) * (steps / max(1, steps_per_epoch * counted))
+    flops += forward_flops_by_formula(model, choosing) * max(1, epochs) + forward_flops_by_formula(model, judging)
     layers = model.config.get_text_config().num_hidden_layers
     waiting = steps * layers * SECONDS_PER_LAYER
 

@@ -13,6 +13,7 @@ from colarepro.chain.first import draw_first_link
 from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.methods.prepared import Prepared
+from colarepro.models.attention import without_cudnn_attention
 from colarepro.results import Record
 from colarepro.runs.checkpoints import MarkWhole, last_whole
 from colarepro.runs.config import RunConfig
@@ -45,6 +46,8 @@ def finetune(
     )
     set_seed(config.seed)
     prepared = _prepare(material)
+    # Before training, since later links may have other ranks, and the best epoch's comes back at the end.
+    counted, sizes = count(prepared.model), _sizes(prepared)
     with tempfile.TemporaryDirectory(prefix="colarepro-") as scratch:
         folder = Path(scratch) if folder is None else folder
         checkpoint = last_whole(folder)
@@ -69,7 +72,8 @@ def finetune(
         prepared_at = time.perf_counter()
         reason = ""
         try:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            with without_cudnn_attention():
+                trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except ColaError as error:
             if trainer.state.global_step == 0:  # a chain that cannot be
                 raise
@@ -88,7 +92,6 @@ def finetune(
         if keep is not None and not reason:
             keep_model(prepared, keep)
 
-    counted = count(prepared.model)
     return material.record(
         *predictions,
         status="diverged" if reason else "done",
@@ -96,8 +99,7 @@ def finetune(
         scores=judged,
         curves=_curves(trainer, prepared),
         costs={
-            "parameters": sum(parameter.numel() for parameter in prepared.model.parameters()),
-            "parameters_trained": sum(p.numel() for p in prepared.model.parameters() if p.requires_grad),
+            **sizes,
             "tokens": trainer.fed.tokens,
             "padding_share": trainer.fed.padding_share,
             "flops_train": flops_by_formula(prepared.model, trainer.fed),
@@ -124,6 +126,15 @@ def _prepare(material: Material) -> Prepared:
         steps_per_epoch = math.ceil(len(material.splits.train) / config.batch_size)
         prepared.chain.schedule.resolve(config.max_steps or steps_per_epoch * config.epochs, steps_per_epoch)
     return prepared
+
+
+def _sizes(prepared: Prepared) -> dict[str, float]:
+    """Parameters of a model with its last link."""
+    trained = sum(p.numel() for p in prepared.model.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in prepared.model.parameters() if not p.requires_grad)
+    ranks = prepared.chain.schedule.ranks if prepared.chain is not None else ()
+    last = trained * ranks[-1] // ranks[0] if ranks else trained
+    return {"parameters": frozen + last, "parameters_trained": last}
 
 
 def _arguments(config: RunConfig, folder: Path, device: str, report_to: str) -> TrainingArguments:

@@ -2,16 +2,19 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, quoted
 from colarepro.results.record import identity_of
-from colarepro.runs.config import RunConfig, config_from, read_yaml
+from colarepro.runs.config import RunConfig, config_from
+from colarepro.yaml_file import read_yaml
 
 FOLDER = Path(__file__).parents[1] / "sweeps"
+MOST_RUNS = 100_000
 FIELDS = tuple(entry.name for entry in dataclasses.fields(RunConfig))
 
 
@@ -46,6 +49,8 @@ def load_sweep(name_or_path: str, changes: Mapping[str, Any] | None = None) -> S
     content = read_yaml(path)
     if not isinstance(content, dict) or not set(content) <= {"description", "base", "axes"}:
         raise ColaError(f"{path}: expected a mapping with description, base and axes, and nothing else.")
+    if not isinstance(content.get("description", ""), str):
+        raise ColaError(f"{path}: the description is {quoted(content['description'])}; expected text.")
     base, axes = content.get("base") or {}, content.get("axes") or {}
     if not isinstance(base, dict) or not isinstance(axes, dict):
         raise ColaError(f"{path}: base and axes must be mappings.")
@@ -54,6 +59,9 @@ def load_sweep(name_or_path: str, changes: Mapping[str, Any] | None = None) -> S
         base = {key: kept for key, kept in base.items() if key != name}
         axes = axes | {name: axis}
     steps = [_alternatives(name, values, path) for name, values in axes.items()]
+    count = math.prod(map(len, steps))
+    if count > MOST_RUNS:
+        raise ColaError(f"{path}: the axes make {count} runs; expected at most {MOST_RUNS}.")
     distinct: dict[str, RunConfig] = {}
     for chosen in itertools.product(*steps):
         fields = dict(base)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, quoted
 from colarepro.tasks.examples import Example
 from colarepro.tasks.task import Task
 
@@ -89,9 +89,10 @@ def _check_candidates(task: Task, candidates: list[list[int]]) -> None:
     """None may begin another: where one ends and the other goes on, no token tells them apart."""
     for one, other in permutations(range(len(candidates)), 2):
         if candidates[other][: len(candidates[one])] == candidates[one]:
+            begun, whole = quoted(task.verbalizers[one]), quoted(task.verbalizers[other])
             raise ColaError(
-                f"Task {task.name}: to this tokenizer the verbalizer {task.verbalizers[one]!r} is the beginning of "
-                f"{task.verbalizers[other]!r}, or the same; expected were verbalizers of which none begins another."
+                f"Task {task.name}: to this tokenizer the verbalizer {begun} is the beginning of {whole}, or the same; "
+                "expected were verbalizers of which none begins another."
             )
 
 

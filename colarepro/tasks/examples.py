@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, quoted
 from colarepro.tasks.hub import hub_rows
 from colarepro.tasks.readers import LAYOUTS, Row
 from colarepro.tasks.task import TRANSFORMS, Split, Task
@@ -35,7 +35,7 @@ def load_examples(task: Task, split: Split, data_dir: Path | str | None = None) 
     `ColaError` for data that is missing, broken or out of the task's set.
     """
     if split not in ("train", "validation"):
-        raise ColaError(f"Unknown split {split!r}; known are train and validation.")
+        raise ColaError(f"Unknown split {quoted(split)}; known are train and validation.")
     place = Path(task.folder, task.files[split])
     folder = Path(data_dir) if data_dir is not None else task.home if task.hub is None else None
     rows: Iterable[tuple[int, Row]]
@@ -56,7 +56,7 @@ def load_examples(task: Task, split: Split, data_dir: Path | str | None = None) 
         own, group = _identity(row, line)
         identity = f"{split}-{own}"
         if identity in seen:
-            raise ColaError(f"{where}: a second row with idx {own}; every row needs its own.")
+            raise ColaError(f"{where}: a second row with idx {own:.80}; every row needs its own.")
         seen.add(identity)
         label = _label(row, spellings, where)
         examples.append(Example(identity, _prompt(task, row, where), label, f"{split}-{group}"))
@@ -85,7 +85,7 @@ def _identity(row: Row, line: int) -> tuple[str, str]:
 
 def _column(row: Row, name: str, where: str) -> Any:
     if name not in row:
-        raise ColaError(f"{where}: no column {name!r}; found {', '.join(row)}.")
+        raise ColaError(f"{where}: no column {name!r}; found {', '.join(row):.200}.")
     return row[name]
 
 
@@ -93,7 +93,7 @@ def _label(row: Row, spellings: dict[Any, int], where: str) -> int:
     raw = _column(row, "label", where)
     if not isinstance(raw, str | int) or raw not in spellings:
         known = ", ".join(repr(spelling) for spelling in spellings)
-        raise ColaError(f"{where}: label {raw!r} is none of {known}.")
+        raise ColaError(f"{where}: label {quoted(raw)} is none of {known:.200}.")
     return spellings[raw]
 
 
@@ -102,7 +102,7 @@ def _prompt(task: Task, row: Row, where: str) -> str:
     for name in task.columns:
         text = _column(row, name, where)
         if not isinstance(text, str):
-            raise ColaError(f"{where}: column {name!r} holds {text!r:.40}, expected was text.")
+            raise ColaError(f"{where}: column {name!r} holds {quoted(text)}, expected was text.")
         try:
             text.encode()  # JSON can spell half a character, which no tokenizer takes
         except UnicodeEncodeError as error:

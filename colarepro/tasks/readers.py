@@ -35,8 +35,9 @@ def tsv(path: Path) -> Iterator[tuple[int, Row]]:
             header = cells
             continue
         if len(cells) != len(header):
+            names = f"{', '.join(header):.200}"
             raise ColaError(
-                f"{path}, line {number}: {len(header)} columns were expected ({', '.join(header)}), found {len(cells)}."
+                f"{path}, line {number}: {len(header)} columns were expected ({names}), found {len(cells)}."
             )
         yield number, dict(zip(header, cells, strict=True)) | {"idx": number - 2}
 
@@ -75,7 +76,7 @@ def multirc(path: Path) -> Iterator[tuple[int, Row]]:
         except (KeyError, TypeError) as error:
             raise ColaError(
                 f"{path}, line {number}: not in MultiRC's layout, where a passage has a text and questions, and a "
-                f"question has answers ({error!r})."
+                f"question has answers ({error!s:.80})."
             ) from error
 
 

@@ -7,12 +7,12 @@ from dataclasses import fields
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import yaml
-
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, quoted
+from colarepro.files import can_be_a_path
 from colarepro.tasks.readers import LAYOUTS
 from colarepro.tasks.score import METRICS
 from colarepro.tasks.task import TRANSFORMS, Hub, Task
+from colarepro.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).parent
 
@@ -33,15 +33,11 @@ def load_task(name_or_path: str | Path) -> Task:
         if str(name_or_path) not in known_tasks():
             known = ", ".join(known_tasks())
             raise ColaError(
-                f"Unknown task {str(name_or_path)!r}; known are {known}, and a path to a .yaml file is one of yours."
+                f"Unknown task {quoted(str(name_or_path))}; known are {known}, and a path to a .yaml file is one of "
+                "yours."
             )
         path = SHIPPED / f"{name_or_path}.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ColaError(f"Task file {path} could not be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date of a 13th month
-        raise ColaError(f"Task file {path} is not YAML: {' '.join(str(error).split())}.") from error
+    content = read_yaml(path, "Task file")
     try:
         return _task(content, path)
     except ValueError as error:
@@ -85,10 +81,10 @@ def _task(content: Any, path: Path) -> Task:
     if not isinstance(content, dict):
         raise ValueError("a mapping was expected")
     if unknown := [key for key in content if key not in SHAPES]:
-        raise ValueError(f"unknown key {unknown[0]!r}, allowed are {', '.join(SHAPES)}")
+        raise ValueError(f"unknown key {quoted(unknown[0])}, allowed are {', '.join(SHAPES)}")
     for key, (fits, expected) in SHAPES.items():
         if key in content and not fits(content[key]):
-            raise ValueError(f"'{key}' is {content[key]!r}, expected was {expected}")
+            raise ValueError(f"'{key}' is {quoted(content[key])}, expected was {expected}")
     for key in ("files", "template", "verbalizers", "labels"):
         if key not in content:
             raise ValueError(f"'{key}' is missing")
@@ -109,7 +105,7 @@ def _task(content: Any, path: Path) -> Task:
     _check_answers(task)
     for column in task.transforms:
         if column not in task.columns:
-            raise ValueError(f"'transforms' names {column!r}, which is no column of 'template'")
+            raise ValueError(f"'transforms' names {quoted(column)}, which is no column of 'template'")
     for kind, used, known in (
         ("layout", [task.layout], LAYOUTS),
         ("transform", task.transforms.values(), TRANSFORMS),
@@ -117,7 +113,7 @@ def _task(content: Any, path: Path) -> Task:
     ):
         for name in used:
             if name not in known:
-                raise ValueError(f"{kind} {name!r} is none of {', '.join(known)}")
+                raise ValueError(f"{kind} {quoted(name)} is none of {', '.join(known)}")
     return task
 
 
@@ -127,14 +123,16 @@ def _check_keys(where: str, found: Mapping[str, str], expected: list[str]) -> No
             raise ValueError(f"'{where}' lacks {key!r}")
     for key in found:
         if key not in expected:
-            raise ValueError(f"'{where}' has {key!r}, expected were {', '.join(expected)} only")
+            raise ValueError(f"'{where}' has {quoted(key)}, expected were {', '.join(expected)} only")
 
 
 def _check_place(place: str) -> None:
     """A task from elsewhere reads below its data folder only, on any system."""
+    if not can_be_a_path(place):
+        raise ValueError(f"the place {quoted(place)} is one that no file can have")
     path = PureWindowsPath(place)  # knows both kinds of slash, and drives
     if path.anchor or ".." in path.parts:
-        raise ValueError(f"the place {place!r} must lie below the data folder, without '..' or a leading slash")
+        raise ValueError(f"the place {quoted(place)} must lie below the data folder, without '..' or a leading slash")
 
 
 def _check_template(template: str) -> None:
@@ -145,7 +143,7 @@ def _check_template(template: str) -> None:
     for _, name, layout, conversion in found:
         if layout or conversion or not re.fullmatch(r"[^\W\d][\w -]*", name or ""):
             said = f"{name}{'!' + conversion if conversion else ''}{':' + layout if layout else ''}"
-            raise ValueError(f"'template' has {{{said}}}, expected was a column's bare name in braces")
+            raise ValueError(f"'template' has {{{said:.80}}}, expected was a column's bare name in braces")
 
 
 def _check_answers(task: Task) -> None:
@@ -159,5 +157,7 @@ def _check_answers(task: Task) -> None:
         seen: set[Any] = set()
         for group in groups:
             if shared := seen & group:
-                raise ValueError(f"'{key}' has {shared.pop()!r} twice, expected was a different one for each label")
+                raise ValueError(
+                    f"'{key}' has {quoted(shared.pop())} twice, expected was a different one for each label"
+                )
             seen |= group

@@ -6,7 +6,7 @@ import torch
 
 from colarepro.errors import ColaError
 from colarepro.fleet.attention import NAME
-from colarepro.fleet.packed import Packed, Pool, packed_batch
+from colarepro.fleet.packed import Packed, Pool, packed_batch, step_of
 from tests.chain.models import base_model
 
 PROMPTS = [[2, 7, 9, 4], [2, 5], [2, 8, 30, 11, 6, 3, 3], [2]]
@@ -35,6 +35,13 @@ def test_what_fills_up_are_prompts_that_nobody_reads() -> None:
     assert packed.bounds.tolist() == [0, 2, 6, 10, 14, 16, 16]
     assert packed.ends.tolist() == [2, 2, 6, 6, 16]  # no prompt of the last run, so only what fills up
     assert packed.last.tolist() == [1, 5]
+
+
+def test_little_is_filled_up_and_few_sizes_occur() -> None:
+    for tokens in range(256, 70_000):
+        assert -tokens % step_of(tokens) <= tokens / 16
+    filled = [tokens + -tokens % step_of(tokens) for tokens in range(1, 70_000)]
+    assert len(set(filled)) < 200
 
 
 @pytest.mark.parametrize("fill", [1, 32])

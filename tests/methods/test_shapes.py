@@ -2,29 +2,13 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, OPTConfig, PreTrainedConfig
+from transformers import AutoModelForCausalLM, PreTrainedConfig
 
+from colarepro.bench.shapes import SHAPES
 from colarepro.chain import Schedule
 from colarepro.methods import Adapter, method
 
-OPT_1_3B = OPTConfig(
-    vocab_size=50272,
-    hidden_size=2048,
-    ffn_dim=8192,
-    num_hidden_layers=24,
-    num_attention_heads=32,
-    max_position_embeddings=2048,
-    word_embed_proj_dim=2048,
-)
-LLAMA_2_7B = LlamaConfig(
-    vocab_size=32000,
-    hidden_size=4096,
-    intermediate_size=11008,
-    num_hidden_layers=32,
-    num_attention_heads=32,
-    num_key_value_heads=32,
-    max_position_embeddings=4096,
-)
+OPT_1_3B, LLAMA_2_7B = SHAPES["opt-1.3b"], SHAPES["llama-2-7b"]
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,34 @@ def full_at_every_byte(folder: Path, ends: bool) -> Counter[str]:
     return around.seen
 
 
+def pack_full_at_every_byte(folder: Path) -> Counter[str]:
+    """No room for a packed file of two records, where one of one record stands."""
+    store, archive = Store(folder / "in"), folder / "out" / "a.jsonl.xz"
+    store.put(record(1))
+    store.pack(archive)
+    before = archive.read_bytes()
+    store.put(record(2))
+    store.pack(folder / "whole.jsonl.xz")
+    after = (folder / "whole.jsonl.xz").read_bytes()
+    seen: Counter[str] = Counter()
+
+    def pack_within(room: int) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        try:
+            store.pack(archive)
+        except ColaError as error:
+            os._exit(2 if str(error).endswith("could not be written: File too large.") else 3)
+
+    for room in range(len(after) + 1):
+        whole = room == len(after)
+        assert os.waitstatus_to_exitcode(child(partial(pack_within, room))) == (0 if whole else 2)
+        assert archive.read_bytes() == (after if whole else before)
+        assert len(list(archive.parent.iterdir())) == 1
+        seen["new" if whole else "old"] += 1
+    return seen
+
+
 def many_writers(folder: Path) -> Counter[str]:
     """Eight writers, 2,000 records, every second one written by two of them; a reader meanwhile."""
     store = Store(folder)
@@ -144,6 +172,7 @@ DISASTERS: dict[str, Callable[[Path], Counter[str]]] = {
     "killed": killed_at_every_call,
     "cut": lambda folder: full_at_every_byte(folder, ends=True),
     "full": lambda folder: full_at_every_byte(folder, ends=False),
+    "packing": pack_full_at_every_byte,
     "many": many_writers,
 }
 

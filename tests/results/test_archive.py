@@ -87,9 +87,7 @@ def test_packing_rounds_the_curves_of_language_models_and_nothing_else(tmp_path:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "said"), [("a.json", r"ends in \.jsonl\.xz"), ("a.jsonl.xz", "no single records to pack")]
-)
+@pytest.mark.parametrize(("name", "said"), [("a.json", r"ends in \.jsonl\.xz"), ("a.jsonl.xz", "no records to pack")])
 def test_what_cannot_be_packed_is_refused(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(ColaError, match=said):
         Store(tmp_path / "empty").pack(tmp_path / name)
@@ -104,3 +102,18 @@ def test_an_archive_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(ColaError, match=r"a\.jsonl\.xz is not whole"):
         Store(tmp_path / "in").pack(archive)
     assert hashlib.sha256(archive.read_bytes()).digest() == before
+
+
+def test_records_come_from_archives_too_and_single_ones_count_before_those(tmp_path: Path) -> None:
+    """As on the way from another machine, which sends its records packed."""
+    store = packed([record(1), record(2)], tmp_path / "run" / "sent.jsonl.xz", tmp_path / "in")
+    again = record(2, scores={"accuracy": 0.9})
+    store.put(again)
+    archive = tmp_path / "out" / "all.jsonl.xz"
+    packed([record(2), record(3)], archive, tmp_path / "earlier")
+    assert store.pack(archive) == (1, 3)
+    assert sorted(Store(tmp_path / "out"), key=lambda each: each.config["seed"]) == [record(1), again, record(3)]
+    assert store.pack(tmp_path / "run" / "sent.jsonl.xz") == (0, 2)
+    for path in (tmp_path / "run").glob("*.json"):
+        path.unlink()
+    assert sorted(Store(tmp_path / "run"), key=lambda each: each.config["seed"]) == [record(1), again]

@@ -41,6 +41,11 @@ def test_a_disk_full_at_any_byte_is_one_sentence_and_leaves_nothing(tmp_path: Pa
     assert under_fire("full", tmp_path) == {"old": size, "new": 1, "asides": 0}
 
 
+def test_packing_onto_a_disk_full_at_any_byte_leaves_the_old_archive(tmp_path: Path) -> None:
+    seen = under_fire("packing", tmp_path)
+    assert seen == {"old": (tmp_path / "whole.jsonl.xz").stat().st_size, "new": 1}
+
+
 def test_eight_writers_at_once_leave_every_record_whole(tmp_path: Path) -> None:
     seen = under_fire("many", tmp_path)
     assert seen["records"] == RECORDS
@@ -183,7 +188,8 @@ def test_an_archive_cut_at_any_byte_gives_the_records_before_the_cut(packed: Sto
         counts.add(len(found))
         assert found == records[: len(found)]
         assert [each.said for each in store.damage()] == [
-            f"The archive {archive} is not whole (its end is missing); {len(found)} of its records can be read."
+            f"The archive {archive} is not whole (its end is missing); restore it, since only {len(found)} of its "
+            "records can be read."
         ]
         for each in records:
             if each in found:

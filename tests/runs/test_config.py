@@ -11,7 +11,8 @@ from colarepro.errors import ColaError
 from colarepro.methods import METHODS, Adapter
 from colarepro.results.record import identity_of
 from colarepro.runs import RunConfig
-from colarepro.runs.config import config_from, read_yaml
+from colarepro.runs.config import config_from
+from colarepro.yaml_file import read_yaml
 
 
 @pytest.fixture

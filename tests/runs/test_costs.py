@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,6 +72,50 @@ def test_a_record_has_both(untrained: str, miniature: Path) -> None:
     assert costs["seconds_knots"] > 0
     lora = perform(dataclasses.replace(config, method="lora"))
     assert lora.costs["seconds_knots"] == 0
+
+
+def test_links_of_other_ranks_are_counted_by_theirs() -> None:
+    lora = method("lora").prepare
+    assert lora is not None
+
+    def of_rank(rank: int) -> Any:
+        with torch.device("meta"):
+            return lora(AutoModelForCausalLM.from_config(OPT_1_3B), Adapter(rank=rank), Schedule(), 0).model
+
+    def fed(model: Any) -> Fed:
+        told = Fed()
+        told.add(8, 64, 512, trained_in_products(product_weights(model)))
+        return told
+
+    first, second = of_rank(8), of_rank(2)
+    counted = count(first)
+    assert counted.flops_of(fed(second)) == pytest.approx(
+        count(second).flops_of(fed(second)), rel=2e-5
+    )  # the lowest A gives no gradient on
+    assert counted.flops_of(fed(first)) > 1.0005 * counted.flops_of(fed(second))
+
+
+@pytest.mark.parametrize(("rate", "best"), [(1e-2, 3), (3e-3, 6)])
+def test_sizes_are_those_of_the_last_link_whichever_epoch_is_chosen(
+    rate: float, best: int, untrained: str, miniature: Path
+) -> None:
+    config = RunConfig(
+        task="rte",
+        method="cola",
+        chain=Schedule(knot_epochs=(1,), ranks=(8, 2)),
+        model=untrained,
+        data_dir=miniature,
+        learning_rate=rate,
+        epochs=2,
+        train_examples=24,
+        dev_examples=16,
+        test_examples=20,
+    )
+    record = perform(config)
+    assert record.scores["best_step"] == best
+    assert record.costs["parameters_trained"] == tiny.LAYERS * 2 * 2 * 2 * tiny.WIDTH
+    whole = load(untrained).model
+    assert record.costs["parameters"] == sum(p.numel() for p in whole.parameters()) + record.costs["parameters_trained"]
 
 
 def test_counting_leaves_the_model_alone() -> None:

@@ -234,3 +234,9 @@ def test_pages_and_tests_name_each_other() -> None:
         named = re.findall(r"theory/[\w-]+\.md", test.read_text().split('"""')[1])
         assert named, f"{test.name} names no page"
         assert all((ROOT / name).exists() for name in named), test.name
+
+
+@pytest.mark.parametrize("change", [{"seeds": 10**7}, {"horizon": 10**6}, {"steps": 10**9}, {"points": 10**9}])
+def test_absurd_settings_are_refused(change: dict[str, int]) -> None:
+    with pytest.raises(ColaError, match="expected"):
+        Settings(**change).check()

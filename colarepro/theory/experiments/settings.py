@@ -29,8 +29,13 @@ class Settings:
                 f"{self.seeds} seeds, a horizon of {self.horizon} and {self.steps} steps were asked for; expected at "
                 "least 2, 4 and 80."
             )
-        if self.points < 1:
-            raise ColaError(f"{self.points} points were asked for; expected at least 1.")
+        if self.seeds > 10_000 or self.horizon > 10_000 or self.steps > 1_000_000:
+            raise ColaError(
+                f"{self.seeds} seeds, a horizon of {self.horizon} and {self.steps} steps were asked for; expected at "
+                "most 10000, 10000 and 1000000."
+            )
+        if not 1 <= self.points <= 10_000:
+            raise ColaError(f"{self.points} points were asked for; expected 1 to 10000.")
         if not self.rates or not all(0 < rate < float("inf") for rate in self.rates):
             raise ColaError(f"The learning rates are {self.rates}; expected at least one, each finite and above 0.")
         if not 2 <= self.longest_chain <= 12:

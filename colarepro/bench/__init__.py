@@ -1,0 +1,1 @@
+"""Training speed, side by side in one process."""

@@ -1,0 +1,36 @@
+import pytest
+
+from colarepro.errors import ColaError, quoted
+
+
+def test_a_sentence_is_one_line_whatever_it_quotes() -> None:
+    assert str(ColaError("a\nb\u2028c\x1ed.")) == "a b c d."
+
+
+def test_a_short_value_is_quoted_as_python_writes_it() -> None:
+    for value in ("text", 3, None, [1, "a"], {"a": 0.5}, (1, 2)):
+        assert quoted(value) == repr(value)
+
+
+def shared(levels: int) -> list[object]:
+    """A list of nine of one list of nine of one list, and so on: written out, it has no end."""
+    value: list[object] = ["x"]
+    for _ in range(levels):
+        value = 9 * [value]
+    return value
+
+
+LONG: dict[str, object] = {
+    "letters": "x" * 10**6,
+    "digits": 10**5000,
+    "shared": shared(30),
+    "itself": (itself := []),
+    "a mapping": {"a" * 500: "b" * 500},
+    "many": list(range(10**6)),
+}
+itself.append(itself)
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_a_long_value_is_quoted_in_part(what: str) -> None:
+    assert len(quoted(LONG[what])) <= 80
