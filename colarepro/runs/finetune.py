@@ -3,10 +3,11 @@
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from transformers import EvalPrediction, PrinterCallback, TrainingArguments, set_seed
+from transformers import EvalPrediction, PrinterCallback, TrainerCallback, TrainingArguments, set_seed
 
 from colarepro.chain.first import draw_first_link
 from colarepro.errors import ColaError
@@ -23,8 +24,19 @@ from colarepro.runs.trainer import CandidateTrainer, QuietProgress, StopOnDiverg
 from colarepro.tasks import encode
 
 
-def finetune(material: Material, *, progress: bool, folder: Path | None, keep: Path | None, report_to: str) -> Record:
-    """Train, choose the epoch by dev loss (as MeZO does), judge on test; `colarepro.runs.perform` says the rest."""
+def finetune(
+    material: Material,
+    *,
+    progress: bool,
+    folder: Path | None,
+    keep: Path | None,
+    report_to: str,
+    watch: Callable[[Prepared], TrainerCallback] | None = None,
+) -> Record:
+    """Train, choose the epoch by dev loss (as MeZO does), judge on test; `colarepro.runs.perform` says the rest.
+
+    ``watch`` makes a callback that looks on; it is called before the chain's.
+    """
     config, device, loaded = material.config, material.device, material.loaded
     reset_peak(device)
     started = time.perf_counter()
@@ -41,6 +53,7 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
         checkpoint = last_whole(folder)
         divergence, mark = StopOnDivergence(), MarkWhole()
         chain = [] if prepared.chain is None else [prepared.chain]
+        watching = [] if watch is None else [watch(prepared)]
         trainer = CandidateTrainer(
             candidates=train.candidates,
             pad=loaded.tokenizer.pad_token_id,
@@ -50,7 +63,7 @@ def finetune(material: Material, *, progress: bool, folder: Path | None, keep: P
             train_dataset=rows(train),
             eval_dataset=rows(dev),
             compute_metrics=_accuracy,
-            callbacks=[divergence, *chain, *([QuietProgress()] if progress else []), mark],
+            callbacks=[divergence, *watching, *chain, *([QuietProgress()] if progress else []), mark],
         )
         trainer.remove_callback(PrinterCallback)
         mark.trainer = trainer
