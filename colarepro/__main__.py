@@ -15,6 +15,7 @@ COMMANDS = {
     "pack": "a folder's records in one small file",
     "export": "a kept model as an adapter or merged into its base",
     "tasks.table": "rows, labels and token lengths of the tasks",
+    "anatomy": "what happens inside a chain: gap, spectrum, angles, intruders, forgetting",
     "models": "put a model that needs no hub into the cache",
     "doctor": "check a folder of records, the cache and the environment",
     "claims": "judge every claim by the records: CLAIMS.md and REPORT.md",
@@ -37,7 +38,7 @@ def main() -> None:
             raise SystemExit(2)
         Console().print(table)
         return
-    name = f"{words[0]}.__main__" if words[0] in ("models", "figures", "bench") else words[0]
+    name = f"{words[0]}.__main__" if words[0] in ("anatomy", "models", "figures", "bench") else words[0]
     sys.argv = [f"colarepro {words[0]}", *words[1:]]
     module = importlib.import_module(f"colarepro.{name}")
     exit_cleanly = importlib.import_module("colarepro.errors").exit_cleanly

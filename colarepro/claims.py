@@ -25,6 +25,8 @@ class Arguments:
     """The numbers that papers report."""
     tasks: Path = Path("data/tasks.csv")
     """Facts on the tasks, of which the size of the validation split is read."""
+    benchmark: Path = Path("benchmarks/training.jsonl")
+    """Rows of `python -m colarepro.bench`."""
     output: Path = Path(".")
     """Where the two files go."""
 
@@ -43,7 +45,7 @@ def write(arguments: Arguments) -> dict[str, str]:
     pools = dict(pd.read_csv(arguments.tasks)[["task", "validation_rows"]].drop_duplicates().values.tolist())
     evidence = Evidence(Store(arguments.records), pools)
     theory = list(Store(arguments.theory))
-    judged = sections(evidence, reported, theory)
+    judged = sections(evidence, reported, theory, arguments.benchmark)
     return {"CLAIMS.md": ledger(judged, evidence), "REPORT.md": report(judged, evidence, theory)}
 
 

@@ -1,7 +1,10 @@
 """Settings of the whole suite, and what runs are made of: a data folder, and an untrained model so that a run takes a
 second."""
 
+import os
 from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read on import; no test waits for a hub that may not answer
 
 import pytest
 import torch

@@ -6,6 +6,7 @@ To add one, write its file with a `Figure` and enter it in `FIGURES`.
 from colarepro.errors import ColaError
 from colarepro.figures.agreement import AGREEMENT
 from colarepro.figures.algorithm import ALGORITHM
+from colarepro.figures.anatomy import ANATOMY
 from colarepro.figures.best_epoch import BEST_EPOCH
 from colarepro.figures.beyond import BEYOND
 from colarepro.figures.bound import BOUND
@@ -61,6 +62,7 @@ FIGURES: dict[str, Figure] = {
         LEARNING_RATES,
         LOSSES,
         COST,
+        ANATOMY,
         SIDE_BY_SIDE,
         AGREEMENT,
     )

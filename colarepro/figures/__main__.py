@@ -62,7 +62,7 @@ def gather(kinds: set[str], arguments: Arguments) -> list[Record]:
         from colarepro.theory.experiments import Settings, run_all
 
         records += run_all(Settings(), Store(arguments.theory), workers=min(8, os.cpu_count() or 1))
-    if kinds & {"llm", "both"}:
+    if kinds & {"llm", "anatomy", "both"}:
         records += Store(arguments.records)
     return records
 

@@ -14,7 +14,7 @@ from colarepro.figures.style import style
 from colarepro.files import written_aside
 from colarepro.results import Record
 
-Kind = Literal["llm", "theory", "both", "none"]
+Kind = Literal["llm", "theory", "anatomy", "both", "none"]
 
 
 class NoRecordError(ColaError):

@@ -8,7 +8,13 @@ from colarepro.figures import FIGURES
 from colarepro.figures.figure import Written
 from colarepro.files import written_aside
 
-GROUPS = {"none": "The algorithm", "llm": "Language models", "both": "Theory and language models", "theory": "Theory"}
+GROUPS = {
+    "none": "The algorithm",
+    "llm": "Language models",
+    "anatomy": "Inside a chain",
+    "both": "Theory and language models",
+    "theory": "Theory",
+}
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

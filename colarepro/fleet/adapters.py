@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from colarepro.chain.links import seeded
 from colarepro.chain.moments import prune_moments
 from colarepro.fleet.arm import Arm
+from colarepro.fleet.group import UnfitError
 from colarepro.fleet.grouped import grouped_linear, grouped_product, over_tokens
 from colarepro.fleet.stack import Stack
 
@@ -21,13 +23,15 @@ class Adapters(Stack):
     """A run's numbers are a matrix: its links' rows one below the other, columns all layers' A, then all layers' B
     (transposed).
 
-    Past links stay as frozen factors, which equals merging them, and links to come have their A already, and a B of
+    Past links stay as frozen factors, which equals merging them but for the rounding of a merged weight in a narrow
+    dtype, and links to come have their A already, and a B of
     zero. A knot changes which rows are trained, and nothing else.
     """
 
-    def __init__(self, arms: Sequence[Arm], model: nn.Module, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, arms: Sequence[Arm], model: Any, device: str, dtype: torch.dtype) -> None:
         rows = -(-max(arm.rows for arm in arms) // ROWS) * ROWS
         layers = [model.get_submodule(name) for name in arms[0].targets]
+        refuse_unfit(layers, model.get_output_embeddings(), dtype)
         self._shapes = [_shape(layer) for layer in layers]
         self._inputs = sum(inputs for inputs, _ in self._shapes)
         columns = self._inputs + sum(outputs for _, outputs in self._shapes)
@@ -121,6 +125,16 @@ class FleetLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = over_tokens(grouped_linear, x.to(self.A.dtype), self.A)
         return self.base(x) + over_tokens(grouped_product, inner, self.B)
+
+
+def refuse_unfit(layers: Sequence[nn.Module], head: nn.Module | None, dtype: torch.dtype) -> None:
+    """Raises `UnfitError` for a layer that is not fed every token, or whose sizes grouped products cannot take."""
+    unit = 128 // torch.finfo(dtype).bits  # of 16 bytes
+    for layer in layers:
+        if type(layer) not in (nn.Linear, Conv1D) or layer is head:
+            raise UnfitError(f"A {type(layer).__name__} that is adapted is not fed every token; such runs sail alone.")
+        if any(size % unit for size in _shape(layer)):
+            raise UnfitError(f"An adapted layer is {_shape(layer)}; a fleet's sizes are multiples of {unit}.")
 
 
 def _shape(layer: Any) -> tuple[int, int]:

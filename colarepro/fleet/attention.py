@@ -14,6 +14,9 @@ from colarepro.fleet.packed import Packed, current
 
 NAME = "colarepro_packed"
 
+_HARMLESS = {"position_ids", "is_causal", "use_cache", "cache_position", "logits_to_keep", "output_attentions"}
+"""Options that change nothing here: packing has its own positions, and every mask is causal."""
+
 _CAUSAL: dict[str, Any] = {"window_size": (-1, 0)}
 if "enable_gqa" in inspect.signature(varlen_attn).parameters:  # before torch 2.13 that needs no asking
     _CAUSAL["enable_gqa"] = True
@@ -35,8 +38,11 @@ def packed_attention(
     **options: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls in every layer: (1, heads, tokens, width) each, gives (1, tokens, heads, width)."""
-    if dropout or options.get("softcap") is not None or options.get("sliding_window") is not None:
-        raise UnfitError("This model's attention has dropout, a cap or a window, with which runs cannot share a base.")
+    unknown = [name for name, value in options.items() if value is not None and name not in _HARMLESS]
+    if dropout or unknown:
+        raise UnfitError(
+            f"This model's attention has {' and '.join(unknown) or 'dropout'}, with which runs cannot share a base."
+        )
     packed = current()
     parts = (query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1))
     if has_ragged_attention(query.device.type, query.dtype):

@@ -1,6 +1,7 @@
 """The voyage of a fleet: every step of every run, each epoch's judgement, and a record a run."""
 
 import dataclasses
+import gc
 import json
 import math
 import time
@@ -22,8 +23,9 @@ from colarepro.fleet.attention import has_ragged_attention
 from colarepro.fleet.course import Course
 from colarepro.fleet.graphs import Steps
 from colarepro.fleet.group import UnfitError
-from colarepro.fleet.packed import Packed, Pool, Shape, packed_batch
-from colarepro.fleet.shared import share
+from colarepro.fleet.packed import Pool, Shape, packed_batch, step_of
+from colarepro.fleet.probe import Probe, scores
+from colarepro.fleet.shared import compile_layers, share
 from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record
 from colarepro.runs.config import RunConfig
@@ -58,6 +60,8 @@ class Fleet:
         alone, through the Trainer."""
         if device.startswith("cuda"):
             torch.cuda.set_device(device)  # graphs are recorded on the current device
+            gc.collect()  # an earlier fleet's parts know each other, so it does not go by itself
+            torch.cuda.empty_cache()
         reset_peak(device)
         started = time.perf_counter()
         first = configs[0]
@@ -67,14 +71,19 @@ class Fleet:
         self._lay_out(loaded.tokenizer, first.max_length)
         self.arms = [arm_of(material.config, len(material.splits.train)) for material in self.materials]
         self.steps = self.arms[0].plan.total_steps
-        self.model = loaded.model.train()
+        self.model = loaded.model
+        probe = Probe(self.model, self.pool.some_tokens(3), self.verbalizers, device)
         self.stack = share(self.model, self.arms, self.verbalizers, device, getattr(torch, first.dtype))
+        probe.check(self.model, len(self.arms))
+        self.model.train()
+        if device.startswith("cuda"):
+            compile_layers(self.model)
         self.adam = Adam(self.arms, device)
         # What is computed for a shape is kept on a GPU, so there few shapes are wanted, and elsewhere exact ones.
         self.ragged = has_ragged_attention(device, getattr(torch, first.dtype))
         self.paces = Steps(self._train_step, device, record=self.ragged)
-        # A mask that is ready spares transformers from looking for packed prompts in the positions.
-        self._no_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
+        self.tokens = self.positions = 0
+        """What steps were fed so far, without what filled them up and with it."""
         self.losses = torch.full((self.steps, len(configs)), math.nan, device=device)
         self.best = self.stack.values.clone()
         self.courses = [Course() for _ in configs]
@@ -84,8 +93,8 @@ class Fleet:
         """All steps, all epochs, the test; one record a run, in the order of the configurations.
 
         ``folder`` keeps the state at the end of an epoch, if `SAVED_AFTER` seconds have passed: the same fleet that was
-        killed goes on from there, and ends in the same records but for their seconds. The caller deletes it once the
-        records are safe.
+        killed goes on from there, and ends in the same records but for their seconds, and on a GPU for rounding. The
+        caller deletes it once the records are safe.
         """
         with Progress(disable=not progress) as bars:
             bar = bars.add_task("steps", total=self.steps)
@@ -143,8 +152,7 @@ class Fleet:
     def _shape(self, prompts: np.ndarray) -> Shape:
         if not self.ragged:
             return self.pool.shape(prompts)
-        tokens = int(self.pool.lengths[prompts].sum())
-        fill = max(64, 2 ** (tokens.bit_length() - 4))  # an eighth at most
+        fill = step_of(int(self.pool.lengths[prompts].sum()))
         return self.pool.shape(prompts, fill, int(self.pool.lengths.max()))
 
     def _step(self, step: int, batches: list[np.ndarray]) -> None:
@@ -152,6 +160,8 @@ class Fleet:
             return
         prompts, runs = _together(batches, sailing)
         shape = self._shape(prompts)
+        self.tokens += int(self.pool.lengths[prompts].sum())
+        self.positions += shape.tokens
         self.paces.run(self.pool.plan(prompts, runs, shape), shape, step)
         if due := [run for run in sailing if step + 1 in self.arms[run].plan.knots]:
             started = time.perf_counter()
@@ -162,7 +172,7 @@ class Fleet:
     def _train_step(self, plan: Tensor, shape: Shape, number: Tensor) -> None:
         packed = self.pool.packed(plan, shape)
         with packed_batch(packed):
-            each = cross_entropy(self._scores(packed), packed.labels, reduction="none")
+            each = cross_entropy(scores(self.model, packed), packed.labels, reduction="none")
             zeros = each.new_zeros(len(self.courses))
             counts = zeros.index_add(0, packed.runs, torch.ones_like(each))
             means = zeros.index_add(0, packed.runs, each) / counts.clamp(min=1)
@@ -173,8 +183,9 @@ class Fleet:
     def _log(self, steps: range, batches: list[list[np.ndarray]]) -> None:
         """What these steps were, of every run up to its first loss that is not finite."""
         losses = self.losses[steps.start : steps.stop].tolist()
-        longest = [max(int(self.pool.lengths[part].max()) for part in batch) for batch in batches]
-        for run in self.sailing:
+        sailing = self.sailing
+        longest = [max((int(self.pool.lengths[batch[run]].max()) for run in sailing), default=0) for batch in batches]
+        for run in sailing:
             course = self.courses[run]
             for step, row, batch, spread in zip(steps, losses, batches, longest, strict=True):
                 course.losses.append(row[run])
@@ -187,9 +198,9 @@ class Fleet:
     def _judge(self, step: int) -> None:
         """Dev loss and accuracy of every run; its best values so far are kept."""
         started = time.perf_counter()
-        for run, scores in self._scores_of(self.dev).items():
+        for run, found in self._scores_of(self.dev).items():
             course = self.courses[run]
-            loss, accuracy = judge(scores, self.pool.labels[self.dev[run]])
+            loss, accuracy = judge(found, self.pool.labels[self.dev[run]])
             if not math.isfinite(loss):
                 continue  # the next step says so, if there is one
             if not course.dev_losses or loss < min(course.dev_losses):
@@ -206,7 +217,7 @@ class Fleet:
         if not sailing:
             return {}
         prompts, runs = _together(parts, sailing)
-        scores = torch.empty(len(prompts), len(self.verbalizers))
+        of_all = torch.empty(len(prompts), len(self.verbalizers))
         self.model.eval()
         found = []
         for chosen in _chunks(self.pool.lengths[prompts], runs):
@@ -214,25 +225,20 @@ class Fleet:
             plan = torch.from_numpy(self.pool.plan(prompts[chosen], runs[chosen], shape)).to(self.device)
             packed = self.pool.packed(plan, shape)
             with packed_batch(packed):
-                found.append((chosen, self._scores(packed)))
+                found.append((chosen, scores(self.model, packed)))
         self.model.train()
         for chosen, of_chosen in found:
-            scores[torch.from_numpy(chosen)] = of_chosen.cpu()
+            of_all[torch.from_numpy(chosen)] = of_chosen.cpu()
         ends = np.cumsum([len(parts[run]) for run in sailing])
-        return dict(zip(sailing, scores.tensor_split(ends[:-1].tolist()), strict=True))
-
-    def _scores(self, packed: Packed) -> Tensor:
-        """Logits of the verbalizers after each prompt, float32 (prompts, candidates)."""
-        inputs = {"input_ids": packed.ids, "position_ids": packed.positions, "logits_to_keep": packed.last}
-        logits: Tensor = self.model(**inputs, attention_mask=self._no_mask, use_cache=False).logits
-        return logits[0].float()
+        return dict(zip(sailing, of_all.tensor_split(ends[:-1].tolist()), strict=True))
 
     def _save(self, folder: Path, steps: int) -> None:
         """In one file, written aside: whole or absent."""
         courses = json.dumps([dataclasses.asdict(course) for course in self.courses])
         with written_aside(folder / STATE) as aside:
             tensors = self.stack.state() | {"best": self.best}
-            save_file(tensors, aside, metadata={"steps": str(steps), "courses": courses})
+            numbers = {"steps": steps, "tokens": self.tokens, "positions": self.positions}
+            save_file(tensors, aside, metadata={"courses": courses} | {name: str(n) for name, n in numbers.items()})
 
     def _load(self, folder: Path) -> int:
         """The steps that were done when the state in ``folder`` was saved; 0 if there is none."""
@@ -240,7 +246,8 @@ class Fleet:
             return 0
         with safe_open(folder / STATE, framework="pt", device=self.device) as file:
             metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        steps, courses = int(metadata["steps"]), json.loads(metadata["courses"])
+        steps, self.tokens, self.positions = (int(metadata[name]) for name in ("steps", "tokens", "positions"))
+        courses = json.loads(metadata["courses"])
         self.courses = [Course(**course | {"fed": Fed(**course["fed"])}) for course in courses]
         self.best = tensors.pop("best")
         self.stack.restore(tensors, [arm.plan.link_at(steps) for arm in self.arms])
@@ -252,28 +259,28 @@ class Fleet:
         for course in self.courses:
             if not course.dev_losses and not course.reason:
                 course.reason = "The dev loss was not finite after any epoch."
-        scores = [self._scores_of(self.train), self._scores_of(self.test)]
+        found = [self._scores_of(self.train), self._scores_of(self.test)]
         self.stack.values.copy_(self.best)
         self.stack.round()
-        scores.append(self._scores_of(self.test))
+        found.append(self._scores_of(self.test))
         self.seconds["test"] = time.perf_counter() - started
-        return [self._record(run, [each[run] for each in scores if run in each]) for run in range(len(self.courses))]
+        return [self._record(run, [each[run] for each in found if run in each]) for run in range(len(self.courses))]
 
-    def _record(self, run: int, scores: list[Tensor]) -> Record:
-        """``scores`` are those of the train and test examples after the last epoch, and of the test ones at the best
-        epoch; none if the run ended early."""
+    def _record(self, run: int, found: list[Tensor]) -> Record:
+        """``found`` are the scores of the train and test examples after the last epoch, and of the test ones at the
+        best epoch; none if the run ended early."""
         material, arm, course = self.materials[run], self.arms[run], self.courses[run]
         judged: dict[str, float] = {}
-        if scores:
+        if found:
             best = int(np.argmin(course.dev_losses))
-            judged = material.judge_trained(*scores) | {
+            judged = material.judge_trained(*found) | {
                 "dev_loss": course.dev_losses[best],
                 "dev_accuracy": course.dev_accuracies[best],
                 "best_step": course.dev_steps[best],
             }
         steps = len(course.losses)
         return material.record(
-            *reversed([each.argmax(1).tolist() for each in scores[1:]]),
+            *reversed([each.argmax(1).tolist() for each in found[1:]]),
             status="diverged" if course.reason else "done",
             reason=course.reason,
             scores=judged,
@@ -290,7 +297,7 @@ class Fleet:
                 "parameters": arm.parameters,
                 "parameters_trained": arm.parameters_trained,
                 "tokens": course.fed.tokens,
-                "padding_share": course.fed.padding_share,
+                "padding_share": 1 - self.tokens / max(1, self.positions),
                 "flops_train": arm.flops_of(course.fed),
                 "flops_train_counted": arm.counted.flops_of(course.fed),
                 "fleet": len(self.courses),

@@ -42,7 +42,7 @@ class Steps:
         self._seen[shape] += 1
         recorded = self._recorded.get(shape)
         if recorded is None and self._seen[shape] > SEEN:
-            recorded = self._recorded[shape] = self._record(host, shape)
+            recorded = self._record(host, shape)
         if recorded is None:
             self._step(host.to(self._device), shape, count.to(self._device))
         else:
@@ -50,11 +50,17 @@ class Steps:
             recorded.number.fill_(number)
             recorded.graph.replay()
 
-    def _record(self, host: Tensor, shape: Shape) -> _Recorded:
+    def _record(self, host: Tensor, shape: Shape) -> _Recorded | None:
+        """None if there is no memory for it; nothing is computed while a step is recorded, so nothing is lost."""
         plan = host.to(self._device)
         number = torch.zeros(1, dtype=torch.int64, device=self._device)
         graph = torch.cuda.CUDAGraph()
-        # Steps do not overlap and hand on nothing but what is trained, so all graphs may share their memory.
-        with torch.cuda.graph(graph, pool=self._pool):
-            self._step(plan, shape, number)
-        return _Recorded(plan, number, graph)
+        try:
+            # Steps do not overlap and hand on nothing but what is trained, so all graphs may share their memory.
+            with torch.cuda.graph(graph, pool=self._pool):
+                self._step(plan, shape, number)
+        except RuntimeError:  # also what ends a recording that went wrong
+            self._pool = None
+            return None
+        self._recorded[shape] = _Recorded(plan, number, graph)
+        return self._recorded[shape]

@@ -21,7 +21,7 @@ def can_sail(config: RunConfig) -> bool:
     a fleet is built.
     """
     chosen = METHODS.get(config.method)
-    if chosen is None or chosen.prepare is None:
+    if chosen is None or chosen.prepare is None or config.accumulation > 1:
         return False
     return "adapter" not in chosen.reads or (
         config.adapter.variant in ("lora", "rslora") and config.adapter.dropout == 0

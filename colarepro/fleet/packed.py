@@ -53,12 +53,12 @@ _current: Packed | None = None
 
 
 @contextmanager
-def packed_batch(packed: Packed) -> Iterator[None]:
+def packed_batch(packed: Packed) -> Iterator[Packed]:
     """Within the block, layers that know of packing see this batch, also in their backward pass."""
     global _current
     before, _current = _current, packed
     try:
-        yield
+        yield packed
     finally:
         _current = before
 
@@ -78,6 +78,11 @@ class Pool:
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
         self._tokens = torch.tensor([token for prompt in prompts for token in prompt], device=device)
         self._runs = runs
+
+    def some_tokens(self, count: int) -> list[int]:
+        """Tokens of the prompts, all different if there are as many."""
+        distinct = self._tokens.unique().tolist()
+        return [distinct[place % len(distinct)] for place in range(count)]
 
     def shape(self, prompts: np.ndarray, fill: int = 1, longest: int = 0) -> Shape:
         """Of a batch of these prompts, its tokens filled up to a multiple of ``fill``."""
@@ -111,6 +116,11 @@ class Pool:
         ids = self._tokens[places].unsqueeze(0)
         reach = self._tokens.new_empty(shape.longest)
         return Packed(shape, ids, positions.unsqueeze(0), bounds.int(), reach, ends.int(), last, runs, labels)
+
+
+def step_of(tokens: int) -> int:
+    """A multiple to fill so many tokens up to, so that few sizes occur: 16 or more, a sixteenth of them at most."""
+    return max(16, 2 ** (tokens.bit_length() - 5))
 
 
 def _up(number: int, step: int) -> int:

@@ -17,9 +17,7 @@ from colarepro.models.candidates import show_label_rows
 
 def share(model: Any, arms: Sequence[Arm], verbalizers: Sequence[int], device: str, dtype: torch.dtype) -> Stack:
     """Let ``model`` compute packed batches of these runs, and the verbalizers' logits alone, in place; returns what
-    the runs train.
-
-    On a GPU every layer is compiled, once for all lengths of batches.
+    the runs train. Raises `UnfitError` if it cannot.
     """
     model.requires_grad_(False)
     model.set_attn_implementation(NAME)
@@ -30,8 +28,6 @@ def share(model: Any, arms: Sequence[Arm], verbalizers: Sequence[int], device: s
         show_label_rows(model, verbalizers)
     else:
         stack = Weights(arms, model, verbalizers, device, dtype)
-    if device.startswith("cuda"):
-        compile_layers(model)
     return stack
 
 

@@ -1,6 +1,7 @@
 """How many runs sail at once."""
 
 import statistics
+from collections.abc import Sequence
 
 import torch
 
@@ -14,22 +15,27 @@ TOKENS = 2**15
 """Of one step, from which on a GPU computes more than it waits."""
 SHARE = 0.6
 """Of the free memory that the runs' own numbers and activations may take."""
-NUMBER = 24
-"""Bytes of a trained number: itself, its copy in the layers' dtype, its gradient, two moments, and the best epoch's."""
+NUMBER = 26
+"""Bytes of a trained number: itself, its gradient, two moments, the best epoch's; a copy in the layers' dtype, and that
+one's gradient."""
 MOST = 256
 """Runs."""
 
 
-def fleet_size(config: RunConfig, device: str) -> int:
-    """Runs like this one that fill the device, 1 to `MOST`: as many as make `TOKENS` a step, if memory holds them."""
+def fleet_size(configs: Sequence[RunConfig], device: str) -> int:
+    """How many of these runs fill the device, 1 to `MOST`: as many as make `TOKENS` a step, if memory holds them."""
+    config = configs[0]
     task = load_task(config.task)
     splits = splits_of(config)
     encoded = encode(task, splits.train, load_tokenizer(config.model), config.max_length)
     tokens = config.batch_size * statistics.fmean(map(len, encoded.prompts))
     size = TOKENS / tokens
     if device.startswith("cuda"):
-        arm = arm_of(config, len(splits.train))
-        links = max(1, len(arm.ranks))
-        bytes_each = NUMBER * links * arm.parameters_trained + arm.counted.activations_of(1, round(tokens))
+        arms = [arm_of(each, len(splits.train)) for each in configs]
+        rows = max(arm.rows for arm in arms)  # every run's adapter has as many
+        numbers = max(
+            arm.parameters_first * rows // arm.ranks[0] if arm.ranks else arm.parameters_first for arm in arms
+        )
+        bytes_each = NUMBER * numbers + arms[0].counted.activations_of(1, round(tokens))
         size = min(size, SHARE * torch.cuda.mem_get_info(device)[0] / bytes_each)
     return max(1, min(MOST, int(size)))

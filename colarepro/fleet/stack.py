@@ -40,7 +40,8 @@ class Stack:
 
     def backward(self, loss: Tensor) -> None:
         """Bring the gradient of ``loss``, a sum over runs, into ``gradients``."""
-        for place, gradient in zip(self._leaf_gradients, torch.autograd.grad(loss, self.leaves), strict=True):
+        found = torch.autograd.grad(loss, self.leaves, allow_unused=True, materialize_grads=True)
+        for place, gradient in zip(self._leaf_gradients, found, strict=True):
             place.copy_(gradient)
 
     def round(self) -> None:

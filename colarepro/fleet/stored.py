@@ -1,6 +1,5 @@
 """A fleet and its place in a folder of records."""
 
-import gc
 import hashlib
 import shutil
 import sys
@@ -38,7 +37,6 @@ def sail_stored(configs: Sequence[RunConfig], store: Store, device: str) -> list
         if not mine:
             return []
         folder = store.unfinished("fleet-" + hashlib.sha256("".join(identities).encode()).hexdigest()[:16])
-        _release()
         try:
             for record in Fleet(mine, device).sail(folder):
                 store.put(record)
@@ -49,13 +47,8 @@ def sail_stored(configs: Sequence[RunConfig], store: Store, device: str) -> list
             if len(mine) == 1:
                 raise
         else:
-            shutil.rmtree(folder, ignore_errors=True)
             return []
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     half = len(mine) // 2
     return sail_stored(mine[:half], store, device) + sail_stored(mine[half:], store, device)
-
-
-def _release() -> None:
-    """Free what the last fleet held: its parts know each other, so it does not go by itself."""
-    gc.collect()
-    torch.cuda.empty_cache()

@@ -9,6 +9,7 @@ from torch.nn.functional import layer_norm, rms_norm
 from transformers.models.opt.modeling_opt import OPTLearnedPositionalEmbedding
 from transformers.pytorch_utils import Conv1D
 
+from colarepro.fleet.adapters import refuse_unfit
 from colarepro.fleet.arm import Arm
 from colarepro.fleet.group import UnfitError
 from colarepro.fleet.grouped import grouped_linear, grouped_product, grouped_sum, over_tokens
@@ -18,11 +19,17 @@ from colarepro.fleet.stack import ALIGNED, Stack
 
 
 class Weights(Stack):
-    """A run's numbers are its model's parameters, each once, in the model's order."""
+    """A run's numbers are its model's parameters, each once, in the model's order.
+
+    In a narrow dtype all layers compute in it, where autocast leaves norms, embeddings and the sums between layers in
+    float32.
+    """
 
     def __init__(
         self, arms: Sequence[Arm], model: Any, verbalizers: Sequence[int], device: str, dtype: torch.dtype
     ) -> None:
+        head = model.get_output_embeddings()
+        refuse_unfit([m for m in model.modules() if type(m) in (nn.Linear, Conv1D) and m is not head], head, dtype)
         starts: dict[nn.Parameter, int] = {}
         width = 0
         for parameter in model.parameters():  # a tied one once
@@ -33,7 +40,6 @@ class Weights(Stack):
             self.values[:, start : start + parameter.numel()] = parameter.detach().flatten().float()
         self.round()
         leaves = {parameter: self.leaf(start, parameter.shape) for parameter, start in starts.items()}
-        head = model.get_output_embeddings()
         for module, name, child in list(_own_parameters(model)):
             if child is head:
                 continue

@@ -5,6 +5,7 @@ write them. To add a claim, add a row to its group.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from colarepro.ledger import chain_length, controls, costs, rank_step_down, reruns, table_1, theory
 from colarepro.ledger.evidence import Evidence
@@ -15,14 +16,14 @@ from colarepro.ledger.text import ledger
 from colarepro.results import Record
 
 
-def sections(evidence: Evidence, reported: Reported, proved: Iterable[Record]) -> list[Section]:
-    """All groups of claims; ``proved`` are the theory's records."""
+def sections(evidence: Evidence, reported: Reported, proved: Iterable[Record], benchmark: Path) -> list[Section]:
+    """All groups of claims; ``proved`` are the theory's records, ``benchmark`` is the benchmark's file of rows."""
     found = [record for record in proved if record.kind == "theory"]
     return [
         table_1.section(evidence, reported),
         chain_length.section(evidence),
         rank_step_down.section(evidence),
-        costs.section(evidence),
+        costs.section(evidence, benchmark),
         controls.section(evidence),
         controls.majority(evidence, reported),
         reruns.rac_lora(evidence, reported, found),

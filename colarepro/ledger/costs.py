@@ -1,9 +1,10 @@
 """No additional cost, and less with a smaller second link: the paper's Table 3."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
+from colarepro.ledger import speed
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.rank_step_down import RANKS, arm
 from colarepro.ledger.row import Row, Section, Span, row
@@ -13,21 +14,21 @@ TOLERANCE = 1.0
 WHERE = "Table 3, OPT-1.3B"
 
 
-def section(evidence: Evidence) -> Section:
+def section(evidence: Evidence, benchmark: Path) -> Section:
+    """``benchmark`` is the file of the benchmark's rows, for time and memory."""
     chain, links = evidence.chain, evidence.first_of("cola, length 3", "cola, length 2")
     rows = [
         _no_more(evidence, "FLOPs", _flops(evidence, [chain, links], "lora"), [chain, links, "lora"]),
         _no_more(
             evidence, "trained parameters", _extra(evidence, [chain, links], "parameters_trained"), [chain, links]
         ),
-        _alone(evidence, "time", "seconds_train", [chain, links]),
-        _alone(evidence, "memory", "peak_bytes", [chain, links]),
+        *speed.rows(benchmark, TOLERANCE, WHERE),
         _falling(evidence),
     ]
     return Section(
         "Cost",
-        f"Per token fed, in per cent above LoRA's; {TOLERANCE:g} % above counts as no more. The brackets hold the "
-        "least and the most over tasks and arms, since FLOPs have no error.",
+        f"In per cent above LoRA's, FLOPs per token fed; {TOLERANCE:g} % above counts as no more. The brackets hold "
+        "the least and the most over tasks and arms, or over measurements: FLOPs have no error.",
         rows,
     )
 
@@ -46,15 +47,6 @@ def _no_more(evidence: Evidence, what: str, extra: Sequence[float], arms: Sequen
         _runs(evidence, arms),
         scope=f"shape of {evidence.model}",
     )
-
-
-def _alone(evidence: Evidence, what: str, name: str, chains: Sequence[str]) -> Row:
-    """Only of runs that had the machine to themselves: a fleet's time and memory are shared out evenly."""
-    alone = evidence.runs.empty or "fleet" not in evidence.runs or bool((evidence.runs["fleet"].fillna(1) == 1).all())
-    if not alone:
-        found = _no_more(evidence, what, [], [*chains, "lora"])
-        return replace(found, scope="runs of a fleet share it evenly, which tells no arms apart")
-    return _no_more(evidence, what, _extra(evidence, chains, name), [*chains, "lora"])
 
 
 def _falling(evidence: Evidence) -> Row:

@@ -23,15 +23,16 @@ Curve = list[Any]  # numbers, or one list of numbers a seed
 class Record:
     """The result of one run.
 
-    ``kind`` is the half that it belongs to. ``config`` is everything that was asked, fully resolved and
-    JSON-plain; its digest is the run's identity, so the same question has the same name wherever it is put.
-    ``scores`` are final numbers by name, ``curves`` sequences by name (``step`` is the x-axis of the others;
-    in the theory half a curve holds one list a seed), ``predictions`` per-example answers by split, ``costs``
-    numbers by name with the unit in the name (``seconds_train``), ``digests`` of data and weights by name.
+    ``kind`` is the half that it belongs to, or ``anatomy`` for a run that was watched (`colarepro.anatomy`).
+    ``config`` is everything that was asked, fully resolved and JSON-plain; its digest is the run's identity, so the
+    same question has the same name wherever it is put. ``scores`` are final numbers by name, ``curves`` sequences by
+    name (``step`` is the x-axis of the others; in the theory half a curve holds one list a seed), ``predictions``
+    per-example answers by split, ``costs`` numbers by name with the unit in the name (``seconds_train``), ``digests``
+    of data and weights by name.
     A run that failed or diverged is a record too: ``reason`` says why in one sentence.
     """
 
-    kind: Literal["llm", "theory"]
+    kind: Literal["llm", "theory", "anatomy"]
     config: dict[str, Any]
     status: Literal["done", "diverged", "failed"] = "done"
     reason: str = ""

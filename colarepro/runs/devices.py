@@ -19,4 +19,4 @@ def devices(name: str) -> list[str]:
         raise ColaError(f"'{name}' is no device; expected cpu, cuda, or cuda and a number.") from None
     if device.type == "cuda" and (f"cuda:{device.index or 0}" not in there):
         raise ColaError(f"The device '{name}' was asked for, but torch sees {len(there) or 'no'} CUDA devices here.")
-    return [name]
+    return [f"cuda:{device.index or 0}" if device.type == "cuda" else name]

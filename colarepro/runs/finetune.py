@@ -3,15 +3,17 @@
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from transformers import EvalPrediction, PrinterCallback, TrainingArguments, set_seed
+from transformers import EvalPrediction, PrinterCallback, TrainerCallback, TrainingArguments, set_seed
 
 from colarepro.chain.first import draw_first_link
 from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.methods.prepared import Prepared
+from colarepro.models.attention import without_cudnn_attention
 from colarepro.results import Record
 from colarepro.runs import ranks
 from colarepro.runs.checkpoints import MarkWhole, last_whole
@@ -25,9 +27,19 @@ from colarepro.tasks import encode
 
 
 def finetune(
-    material: Material, *, progress: bool, folder: Path | None, keep: Path | None, report_to: str, sharded: bool = False
+    material: Material,
+    *,
+    progress: bool,
+    folder: Path | None,
+    keep: Path | None,
+    report_to: str,
+    sharded: bool = False,
+    watch: Callable[[Prepared], TrainerCallback] | None = None,
 ) -> Record:
-    """Train, choose the epoch by dev loss (as MeZO does), judge on test; `colarepro.runs.perform` says the rest."""
+    """Train, choose the epoch by dev loss (as MeZO does), judge on test; `colarepro.runs.perform` says the rest.
+
+    ``watch`` makes a callback that looks on; it is called before the chain's.
+    """
     config, device, loaded = material.config, material.device, material.loaded
     reset_peak(device)
     started = time.perf_counter()
@@ -47,6 +59,7 @@ def finetune(
         checkpoint = ranks.by_first(lambda: last_whole(folder))
         divergence, mark = StopOnDivergence(), MarkWhole()
         chain = [] if prepared.chain is None else [prepared.chain]
+        watching = [] if watch is None else [watch(prepared)]
         trainer = CandidateTrainer(
             candidates=train.candidates,
             pad=loaded.tokenizer.pad_token_id,
@@ -57,7 +70,7 @@ def finetune(
             train_dataset=rows(train),
             eval_dataset=rows(dev),
             compute_metrics=_accuracy,
-            callbacks=[divergence, *chain, *([QuietProgress()] if progress else []), mark],
+            callbacks=[divergence, *watching, *chain, *([QuietProgress()] if progress else []), mark],
         )
         trainer.remove_callback(PrinterCallback)
         mark.trainer = trainer
@@ -67,7 +80,8 @@ def finetune(
         prepared_at = time.perf_counter()
         reason = ""
         try:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            with without_cudnn_attention():
+                trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except ColaError as error:
             if trainer.state.global_step == 0:  # a chain that cannot be
                 raise

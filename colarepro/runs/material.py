@@ -1,7 +1,6 @@
 """What a run works on: the drawn examples and the loaded model."""
 
 import functools
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,19 +88,8 @@ def _pool(data: str, task: str, split: Split, data_dir: Path | None) -> tuple[Ex
 
 
 def gather(config: RunConfig, device: str, loaded: LoadedModel | None = None) -> Material:
-    """Check a configuration, draw its examples and load its model unless it is given; raises `ColaError` for what
-    cannot be."""
+    """Draw a configuration's examples and load its model unless it is given; raises `ColaError` for what cannot be."""
     started = time.perf_counter()
-    if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
-        raise ColaError(f"The learning rate is {config.learning_rate}; expected a positive number.")
-    for name in ("epochs", "batch_size", "accumulation", "max_length"):
-        if getattr(config, name) < 1:
-            raise ColaError(f"{name} is {getattr(config, name)}; expected 1 or more.")
-    if config.batch_size % config.accumulation:
-        raise ColaError(
-            f"An accumulation of {config.accumulation} does not divide the batch size, {config.batch_size}; expected "
-            "one that does."
-        )
     if config.dtype not in ("float32", "bfloat16"):
         raise ColaError(
             f"The dtype is {config.dtype}; expected float32 or bfloat16, since float16 needs a loss scaler, whose "

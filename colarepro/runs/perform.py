@@ -72,7 +72,7 @@ def perform(
     material = gather(config, device)
     if chosen.answer is not None:
         return answer(chosen.answer, material)
-    plain = keep is None and report_to == "none" and config.accumulation == 1 and ranks.count() == 1
+    plain = keep is None and report_to == "none" and ranks.count() == 1
     try:
         if device.startswith("cuda") and plain and can_sail(config):
             with suppress(UnfitError):

@@ -67,7 +67,7 @@ def _units(configs: Sequence[RunConfig], fleet: int | None, device: str) -> list
     fleets, alone = grouped(configs)
     units = [[config] for config in alone]
     for runs in fleets:
-        count = -(-len(runs) // (fleet or fleet_size(runs[0], device)))
+        count = -(-len(runs) // (fleet or fleet_size(runs, device)))
         units += [runs[number::count] for number in range(count)]
     return units
 
@@ -127,7 +127,7 @@ def _attempt(configs: list[RunConfig], folder: Path, device: str | None, keep: b
             print(f"a fleet of {len(configs)} runs goes on singly: {type(error).__name__}: {error}", file=sys.stderr)
     for config in left:
         try:
-            run_stored(config, store, device, keep=keep, retry_failed=len(configs) == 1, report_to=report_to)
+            run_stored(config, store, device, keep=keep, retry_failed=True, report_to=report_to)
         except BusyError:
             continue
         except Exception as error:  # it is this run's and must not stop the others

@@ -5,6 +5,7 @@ import pytest
 from colarepro.results import Record, Store
 from colarepro.theory.experiments import EXPERIMENTS, Settings
 from colarepro.theory.experiments.job import run
+from tests.figures.anatomy import watched_runs
 from tests.figures.campaign import campaign
 
 SETTINGS = Settings(seeds=2, steps=80, horizon=8, rates=(0.1,), longest_chain=3)
@@ -26,4 +27,4 @@ def runs() -> list[Record]:
 
 @pytest.fixture(scope="session")
 def records(theory: list[Record], runs: list[Record]) -> list[Record]:
-    return theory + runs
+    return theory + runs + list(watched_runs())

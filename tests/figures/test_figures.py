@@ -89,7 +89,7 @@ def test_the_index_shows_every_figure_in_its_group(tmp_path: Path) -> None:
         assert f'href="{name}.csv"' in text
         assert f"&lt;caption of {name}&gt;" in text
         assert (f"<td>cells of {name}</td>" if name in TABLES else f'src="{name}.png"') in text
-    groups = ["The algorithm", "Language models", "Theory and language models", "Theory"]
+    groups = ["The algorithm", "Language models", "Inside a chain", "Theory and language models", "Theory"]
     assert [line for line in text.splitlines() if line.startswith("<h2>")] == [f"<h2>{group}</h2>" for group in groups]
     assert text.index("<h2>Language models") < text.index('id="table-1"') < text.index("<h2>Theory and")
 

@@ -9,16 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch._dynamo.utils import counters
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from colarepro.chain import Schedule
 from colarepro.fleet import fleet as voyage
+from colarepro.fleet import size
+from colarepro.fleet.arm import arm_of
 from colarepro.fleet.fleet import Fleet
+from colarepro.fleet.probe import Probe
 from colarepro.fleet.shared import compile_layers
+from colarepro.fleet.size import fleet_size
 from colarepro.methods import Adapter
 from colarepro.results import Record, Store
 from colarepro.runs import RunConfig, perform
+from colarepro.runs.material import splits_of
 from colarepro.runs.run_all import run_all
 from tests.runs.test_perform import comparable
 
@@ -99,14 +105,13 @@ def test_compiled_layers_compute_the_same_for_all_sizes(config: RunConfig, monke
         [dataclasses.replace(config, task="wic", chain=Schedule(length=3), seed=seed) for seed in range(2)],
     ]
     plain = [Fleet(configs, "cpu").sail() for configs in fleets]
-    shared = voyage.share
+    original = Probe.check
 
-    def share(model: Any, *rest: Any) -> Any:
-        stack = shared(model, *rest)
+    def check(probe: Probe, model: Any, runs: int) -> None:
+        original(probe, model, runs)
         compile_layers(model)
-        return stack
 
-    monkeypatch.setattr(voyage, "share", share)
+    monkeypatch.setattr(Probe, "check", check)
     counters.clear()
     for records, configs in zip(plain, fleets, strict=True):
         for compiled, eager in zip(Fleet(configs, "cpu").sail(), records, strict=True):
@@ -227,3 +232,65 @@ def test_what_cannot_sail_together_runs_alone(
     records = run_all(configs, Store(tmp_path / "out"), fleet=2)
     assert [record.status for record in records] == ["done", "done"]
     assert "dropout" in capsys.readouterr().err
+
+
+def test_chunks_in_which_not_all_runs_have_a_prompt(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = [dataclasses.replace(config, seed=seed, data_seed=seed) for seed in (0, 1, 2)]
+    whole = Fleet(configs, "cpu").sail()
+    monkeypatch.setattr(voyage, "JUDGED_TOKENS", 200)
+    for pieces, together in zip(Fleet(configs, "cpu").sail(), whole, strict=True):
+        assert_equal(pieces, together)
+
+
+def test_dropout_of_the_model_is_drawn_in_training_alone(config: RunConfig, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(config.model)
+    model.config.dropout = 0.3
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(config.model).save_pretrained(tmp_path)
+    configs = [dataclasses.replace(config, model=str(tmp_path), seed=seed, learning_rate=1e-30) for seed in (0, 1)]
+    first, second = (Fleet(configs, "cpu").sail() for _ in range(2))
+    assert [comparable(record) for record in first] == [comparable(record) for record in second]
+    untouched = Fleet([dataclasses.replace(each, model=config.model) for each in configs], "cpu").sail()
+    for dropped, plain in zip(first, untouched, strict=True):
+        assert dropped.curves["dev_loss"] == pytest.approx(plain.curves["dev_loss"], rel=1e-6)
+        assert dropped.curves["loss"] != pytest.approx(plain.curves["loss"], rel=1e-3)
+
+
+def test_a_fleet_that_memory_does_not_hold_sails_in_halves(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    original = Fleet.sail
+
+    def sail(fleet: Fleet, *arguments: Any, **options: Any) -> list[Record]:
+        sizes.append(len(fleet.arms))
+        if len(fleet.arms) > 2:
+            raise torch.cuda.OutOfMemoryError
+        return original(fleet, *arguments, **options)
+
+    monkeypatch.setattr(Fleet, "sail", sail)
+    configs = [dataclasses.replace(config, seed=seed) for seed in range(5)]
+    records = run_all(configs, Store(tmp_path), fleet=5)
+    assert [record.status for record in records] == 5 * ["done"]
+    assert sizes == [5, 2, 3, 1, 2]
+    assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_a_fleet_is_as_large_as_tokens_and_memory_allow(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(config.model)
+    prompts = [len(tokenizer(each.prompt)["input_ids"]) for each in splits_of(config).train]
+    tokens = 8 * sum(prompts) / len(prompts)
+    assert fleet_size([config], "cpu") == min(size.MOST, int(size.TOKENS / tokens))
+    monkeypatch.setattr(size, "MOST", 3)
+    assert fleet_size([config], "cpu") == 3
+    arm = arm_of(config, 24)
+    each = arm.counted.activations_of(1, round(tokens)) + size.NUMBER * 3 * arm.parameters_trained
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2.5 * each / size.SHARE, 0))
+    assert fleet_size([config], "cuda:0") == 2
+
+
+def test_links_are_trained_by_their_own_ranks(config: RunConfig) -> None:
+    arm = arm_of(dataclasses.replace(config, chain=Schedule(knot_steps=(3, 5), ranks=(8, 4, 2))), 24)
+    each = arm.trained_at(0) // 8
+    assert [arm.trained_at(step) // each for step in (0, 2, 3, 4, 5, 8)] == [8, 8, 4, 4, 2, 2]
+    assert arm.parameters_trained == 2 * each

@@ -6,7 +6,7 @@ import torch
 
 from colarepro.errors import ColaError
 from colarepro.fleet.attention import NAME
-from colarepro.fleet.packed import Packed, Pool, packed_batch
+from colarepro.fleet.packed import Packed, Pool, packed_batch, step_of
 from tests.chain.models import base_model
 
 PROMPTS = [[2, 7, 9, 4], [2, 5], [2, 8, 30, 11, 6, 3, 3], [2]]
@@ -37,6 +37,13 @@ def test_what_fills_up_are_prompts_that_nobody_reads() -> None:
     assert packed.last.tolist() == [1, 5]
 
 
+def test_little_is_filled_up_and_few_sizes_occur() -> None:
+    for tokens in range(256, 70_000):
+        assert -tokens % step_of(tokens) <= tokens / 16
+    filled = [tokens + -tokens % step_of(tokens) for tokens in range(1, 70_000)]
+    assert len(set(filled)) < 200
+
+
 @pytest.mark.parametrize("fill", [1, 32])
 @pytest.mark.parametrize("family", ["opt", "llama", "gpt2"])
 def test_logits_and_gradients_are_those_of_one_prompt_at_a_time(family: str, fill: int) -> None:
@@ -60,5 +67,5 @@ def test_attention_that_cannot_be_packed_is_refused() -> None:
         layer.self_attn.attention_dropout = 0.1
     model.set_attn_implementation(NAME)
     packed = batch([0, 1], [0, 0])
-    with packed_batch(packed), pytest.raises(ColaError, match="dropout, a cap or a window"):
+    with packed_batch(packed), pytest.raises(ColaError, match="attention has dropout"):
         model(input_ids=packed.ids, position_ids=packed.positions)

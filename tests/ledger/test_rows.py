@@ -1,14 +1,19 @@
 """The verdicts that planted effects earn."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from colarepro.ledger import Evidence, Reported, chain_length, controls, costs, rank_step_down, reruns, table_1
+from colarepro.ledger import Evidence, Reported, chain_length, controls, costs, rank_step_down, reruns, speed, table_1
 from colarepro.ledger.evidence import TASKS
 from colarepro.ledger.row import Row, Section, Span, at_least, least, most
 from colarepro.ledger.sweeps import SWEEPS, command
 from colarepro.results import Record, arm
 from colarepro.runs.sweep import load_sweep
 from tests.ledger.conftest import evidence_of, made
+
+ABSENT = Path("absent")
 
 
 def find(section: Section, claim: str) -> Row:
@@ -89,21 +94,34 @@ def test_every_point_but_one() -> None:
 def test_costs_count_as_equal_within_a_hundredth() -> None:
     for extra, word in ((1.0, "supported"), (1.009, "supported"), (1.02, "contradicted")):
         records = made("lora", 0.5) + made("cola, length 2", 0.5, flops=1e6 * extra)
-        section = costs.section(Evidence(records))
+        section = costs.section(Evidence(records), ABSENT)
         assert find(section, "a chain costs no additional FLOPs").verdict == word
         assert find(section, "a chain costs no additional trained").verdict == "supported"
-        assert find(section, "a chain costs no additional time").verdict == "not measured"
 
 
-def test_time_is_that_of_runs_that_had_the_machine_to_themselves() -> None:
-    records = made("lora", 0.5) + made("cola, length 2", 0.5)
-    for record in records:
-        del record.costs["fleet"]
-    for record in records[5:]:
-        record.costs["seconds_train"] *= 1.5
-    section = costs.section(Evidence(records))
-    assert find(section, "a chain costs no additional time").verdict == "contradicted"
-    assert find(section, "a chain costs no additional memory").verdict == "supported"
+def test_time_and_memory_are_those_of_the_benchmark(tmp_path: Path) -> None:
+    """Of runs alone, each chain against the LoRA before it, on the paper's shapes only."""
+
+    def line(shape: str, contender: str, links: int, time: float, memory: float) -> str:
+        fields = {"shape": shape, "length": 64, "contender": contender, "links": links, "device": "a GPU"}
+        return json.dumps(fields | {"ms_a_step": time, "peak_gib": memory})
+
+    file = tmp_path / "rows.jsonl"
+    lines = [
+        line("opt-1.3b", "(c) one run, LoRA", 1, 10.0, 4.0),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 10.05, 4.2),
+        line("opt-1.3b", "(d) fleet of 25, COLA 2", 2, 99.0, 9.0),
+        line("tiny", "(c) one run, LoRA", 1, 1.0, 1.0),
+        line("tiny", "(c) one run, COLA 2", 2, 9.0, 9.0),
+        line("opt-1.3b", "(c) one run, LoRA", 1, 20.0, 4.0),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 19.9, 4.2),
+    ]
+    file.write_text("\n".join(lines))
+    time, memory = speed.rows(file, 1.0, "somewhere")
+    assert (time.verdict, memory.verdict) == ("supported", "contradicted")
+    assert time.ours == "+0.00 % [-0.50, +0.50]"
+    assert memory.n == "2 pairs"
+    assert [row.verdict for row in speed.rows(tmp_path / "absent", 1.0, "")] == 2 * ["not measured"]
 
 
 def test_flops_fall_with_the_second_rank_at_every_step() -> None:
@@ -111,7 +129,7 @@ def test_flops_fall_with_the_second_rank_at_every_step() -> None:
         records = made("lora", 0.5)
         for rank, spent in zip(rank_step_down.RANKS, flops, strict=True):
             records += made(rank_step_down.arm(rank), 0.5, flops=spent)
-        assert find(costs.section(Evidence(records)), "the smaller the second rank").verdict == word
+        assert find(costs.section(Evidence(records), ABSENT), "the smaller the second rank").verdict == word
 
 
 def test_controls_and_the_majority_line(reported: Reported) -> None:

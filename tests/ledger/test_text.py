@@ -17,11 +17,12 @@ from tests.ledger.conftest import ROOT, evidence_of, made
 def written(**changes: Path) -> dict[str, str]:
     folder = ROOT / "data"
     kept = {"records": "results", "theory": "theory", "reported": "reported.csv", "tasks": "tasks.csv"}
-    return write(Arguments(**({name: folder / place for name, place in kept.items()} | changes)))
+    benchmark = {"benchmark": ROOT / "benchmarks" / "training.jsonl"}
+    return write(Arguments(**({name: folder / place for name, place in kept.items()} | benchmark | changes)))
 
 
 def test_without_records_all_rows_stand_and_nothing_is_measured(tmp_path: Path) -> None:
-    texts = written(records=tmp_path, theory=tmp_path)
+    texts = written(records=tmp_path, theory=tmp_path, benchmark=tmp_path / "absent")
     lines = [line for line in texts["CLAIMS.md"].splitlines() if line.startswith("| ") and "**" in line]
     assert len(lines) > 60
     assert all("**not measured**" in line for line in lines)
@@ -30,7 +31,7 @@ def test_without_records_all_rows_stand_and_nothing_is_measured(tmp_path: Path) 
 
 def test_every_line_of_a_table_has_as_many_cells(reported: Reported) -> None:
     evidence = evidence_of({task: {"lora": 0.6, "cola, length 2": 0.62} for task in TASKS})
-    text = ledger(sections(evidence, reported, []), evidence)
+    text = ledger(sections(evidence, reported, [], Path("absent")), evidence)
     for part in text.split("\n\n"):
         if part.startswith("|"):
             assert len({line.replace("\\|", "").count("|") for line in part.splitlines()}) == 1
@@ -56,7 +57,7 @@ def test_the_table_by_task_is_that_of_the_comparisons() -> None:
 
 def test_a_single_draw_has_no_interval_and_earns_no_word(reported: Reported) -> None:
     evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.9}}, draws=1)
-    judged = sections(evidence, reported, [])
+    judged = sections(evidence, reported, [], Path("absent"))
     text = ledger(judged, evidence) + report(judged, evidence, [])
     assert "interval unknown" in text
     assert " nan" not in text
@@ -71,14 +72,14 @@ def test_runs_that_were_lost_are_counted_with_their_reasons(reported: Reported) 
     ]
     lost += [replace(record, status="failed", reason="No memory.") for record in made("lora", 0.5, learning_rate=2.0)]
     evidence = Evidence([*made("lora", 0.6), *made("cola, length 2", 0.6), *lost])
-    text = report(sections(evidence, reported, []), evidence, [])
+    text = report(sections(evidence, reported, [], Path("absent")), evidence, [])
     assert "20 runs (5 diverged, 5 failed, most often: The loss was not finite at step 3 (5); No memory (5))" in text
     assert set(evidence.comparisons("cola, length 2", "lora")) == {"rte"}
 
 
 def test_the_ledger_says_which_model_it_speaks_of(reported: Reported) -> None:
     evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.62}})
-    text = ledger(sections(evidence, reported, []), evidence)
+    text = ledger(sections(evidence, reported, [], Path("absent")), evidence)
     assert "OPT-1.3B, Llama-2-7B, RoBERTa-base) were not run" in text
     assert "direction on SmolLM2-135M" in text
 
@@ -89,7 +90,7 @@ def test_the_ledger_says_which_model_it_speaks_of(reported: Reported) -> None:
 )
 def test_the_report_says_what_the_records_do(cola: float, said: str, reported: Reported) -> None:
     evidence = evidence_of({task: {"lora": 0.6, "cola, length 2": cola} for task in TASKS})
-    text = report(sections(evidence, reported, []), evidence, [])
+    text = report(sections(evidence, reported, [], Path("absent")), evidence, [])
     assert f"\n1. {said}" in text
     assert "70 runs (all finished) of 2 arms on 7 tasks" in text
     assert "{" not in text

@@ -130,7 +130,7 @@ def test_interrupted_twice(
     """Ctrl-C, and again at once, as impatient people do: exit code 130, one sentence, and the sweep goes on later."""
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(
-        f"base: {{model: {untrained}, data_dir: {miniature}, task: rte, method: cola, epochs: 25, train_examples: 16, "
+        f"base: {{model: {untrained}, data_dir: {miniature}, task: rte, method: cola, epochs: 8, train_examples: 16, "
         "dev_examples: 8, test_examples: 8}\naxes: {seed: [0, 1]}"
     )
     words = [

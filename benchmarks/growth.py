@@ -1,0 +1,49 @@
+"""Draw how a fleet's speed grows with its runs and its chains: ``python benchmarks/growth.py``, from training.jsonl."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from colarepro.figures.style import COLOURS, MARKERS, REFERENCE, WIDTH, letter, style
+
+HERE = Path(__file__).parent
+
+
+def measured(path: Path) -> pd.DataFrame:
+    """The last row of every shape, number of runs and length of chain: fleets and runs alone, prompts of 64 tokens."""
+    rows = pd.read_json(path, lines=True).dropna(subset=["runs", "links"])
+    ours = rows[rows["contender"].str[:3].isin(["(c)", "(d)"]) & (rows["length"] == 64)]
+    return ours.drop_duplicates(["shape", "runs", "links"], keep="last").astype({"runs": int, "links": int})
+
+
+def draw(rows: pd.DataFrame, path: Path) -> None:
+    """Examples a second against the runs, and a step's time against the links, in multiples of one link's."""
+    with style():
+        canvas, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6))
+        for place, (shape, own) in enumerate(rows.groupby("shape")):
+            marks = {"color": COLOURS[place], "marker": MARKERS[place], "label": shape}
+            lora = own[own["links"] == 1].sort_values("runs")
+            left.plot(lora["runs"], lora["examples_a_second"], **marks)
+            left.plot(
+                lora["runs"], lora["runs"] * lora["examples_a_second"].iloc[0], color=REFERENCE, linestyle=":", zorder=0
+            )
+            for runs, fleet in own.groupby("runs"):
+                times = fleet.sort_values("links").set_index("links")["ms_a_step"]
+                if len(times) > 1 and 1 in times.index:
+                    right.plot(times.index, times / times[1], **marks | {"label": f"{shape}, {runs} runs"})
+        left.set(xscale="log", yscale="log", xlabel="runs in the fleet", ylabel="examples a second")
+        ticks = sorted(rows.loc[rows["links"] == 1, "runs"].unique())
+        left.set_xticks(ticks, [str(tick) for tick in ticks])
+        left.minorticks_off()
+        right.set(xlabel="links of the chain", ylabel="time of a step, LoRA = 1", ylim=(0.9, None))
+        right.axhline(1.01, color=REFERENCE, linestyle=":")
+        for number, (axes, title) in enumerate(((left, "more runs"), (right, "longer chains"))):
+            letter(axes, number, title)
+            axes.legend()
+        canvas.savefig(path)
+        plt.close(canvas)
+
+
+if __name__ == "__main__":
+    draw(measured(HERE / "training.jsonl"), HERE / "growth.png")
