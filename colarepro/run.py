@@ -13,7 +13,7 @@ from colarepro.errors import exit_cleanly
 from colarepro.results import Store
 from colarepro.runs import RunConfig, ranks
 from colarepro.runs.config import config_from
-from colarepro.runs.devices import devices
+from colarepro.runs.devices import confine, devices
 from colarepro.runs.stored import run_stored
 from colarepro.show import show
 from colarepro.yaml_file import read_yaml
@@ -47,6 +47,7 @@ def main() -> None:
         pprint(arguments.run, expand_all=True)
     store = Store(arguments.output)
     device = devices(arguments.device)[0]
+    device = confine(device) if ranks.count() == 1 else device
     record = run_stored(
         arguments.run,
         store,

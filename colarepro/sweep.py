@@ -11,7 +11,7 @@ from transformers.utils import logging
 from colarepro.errors import ColaError, exit_cleanly
 from colarepro.results import Store
 from colarepro.runs.config import check_tracker
-from colarepro.runs.devices import devices
+from colarepro.runs.devices import confine, devices
 from colarepro.runs.run_all import run_all
 from colarepro.runs.sweep import Sweep, load_sweep
 from colarepro.status import summary
@@ -74,11 +74,14 @@ def main() -> None:
     check_tracker(arguments.report_to)
     if arguments.jobs < 0 or (arguments.fleet or 1) < 1:
         raise ColaError(f"jobs is {arguments.jobs} and fleet {arguments.fleet}; expected 0, and 1, or more.")
+    jobs = arguments.jobs or len(places)
+    if jobs == 1:
+        places = [confine(places[0])]
     records = run_all(
         sweep.configs,
         Store(arguments.output),
         places,
-        jobs=arguments.jobs or len(places),
+        jobs=jobs,
         fleet=arguments.fleet,
         retry_failed=arguments.retry_failed,
         keep=arguments.keep,

@@ -23,7 +23,7 @@ from colarepro.bench.setting import Setting
 from colarepro.bench.shapes import SHAPES
 from colarepro.errors import ColaError, exit_cleanly
 from colarepro.results import environment
-from colarepro.runs.devices import devices
+from colarepro.runs.devices import confine, devices
 
 SHOWN = ["shape", "length", "contender", "ms_a_step", "ms_a_knot", "examples_a_second", "tokens_a_second", "teraflops"]
 SHOWN += ["share_of_ceiling", "peak_gib", "times_a"]
@@ -56,7 +56,7 @@ def main() -> None:
     arguments = tyro.cli(Arguments)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    device = devices(arguments.device)[0]
+    device = confine(devices(arguments.device)[0])
     ceiling = _ceiling(device, getattr(torch, arguments.dtype))
     where = environment(device) | {"dtype": arguments.dtype, "ceiling_teraflops": ceiling / 1e12}
     found: list[dict[str, Any]] = []

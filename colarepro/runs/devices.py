@@ -1,5 +1,7 @@
 """Where runs are computed."""
 
+import os
+
 import torch
 
 from colarepro.errors import ColaError
@@ -20,3 +22,16 @@ def devices(name: str) -> list[str]:
     if device.type == "cuda" and (f"cuda:{device.index or 0}" not in there):
         raise ColaError(f"The device '{name}' was asked for, but torch sees {len(there) or 'no'} CUDA devices here.")
     return [f"cuda:{device.index or 0}" if device.type == "cuda" else name]
+
+
+def confine(device: str) -> str:
+    """Let this process see one GPU alone, and return what it calls it; it must not have touched any yet.
+
+    Where it sees several, transformers' Trainer takes the first, and spreads every batch over all of them.
+    """
+    if not device.startswith("cuda"):
+        return device
+    number = int(device.partition(":")[2] or 0)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number] if seen else str(number)
+    return "cuda:0"

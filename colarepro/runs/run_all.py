@@ -19,6 +19,7 @@ from colarepro.fleet.stored import sail_stored
 from colarepro.results import Record, Store
 from colarepro.runs import ranks
 from colarepro.runs.config import RunConfig
+from colarepro.runs.devices import confine
 from colarepro.runs.stored import BusyError, failed, run_stored
 
 
@@ -109,7 +110,7 @@ _device = "cpu"
 
 def _prepare_worker(places: "multiprocessing.SimpleQueue[str]") -> None:
     global _device
-    _device = places.get()
+    _device = confine(places.get())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal interrupts all; the parent decides
     torch.set_num_threads(1)
     logging.set_verbosity_error()
