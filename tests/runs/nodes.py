@@ -19,6 +19,8 @@ from colarepro.results import Record
 WATCHFUL = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 """Ray notices a dead node in seconds instead of half a minute."""
 SMALL = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+LIMIT = 300
+"""Seconds to wait for what takes ten on a machine that has nothing else to do."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,6 +32,7 @@ class Nodes:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.cluster = Cluster(True, head_node_args={"num_cpus": 0, "_system_config": WATCHFUL, **SMALL})
         self.nodes: list[Any] = []
+        self.drivers: list[subprocess.Popen[str]] = []
         for _ in range(count):
             self.add()
 
@@ -41,9 +44,11 @@ class Nodes:
         command = [sys.executable, "-m", "colarepro", "sweep", str(sweep), "--output", str(output), "--on", "ray"]
         environment = os.environ | {"RAY_ADDRESS": self.cluster.address}
         pipe = subprocess.PIPE
-        return subprocess.Popen(
+        driver = subprocess.Popen(
             [*command, *words], cwd=cwd, env=environment, text=True, stdout=pipe, stderr=subprocess.STDOUT
         )
+        self.drivers.append(driver)
+        return driver
 
     def workers(self) -> list[psutil.Process]:
         """Processes that are on a run."""
@@ -57,6 +62,9 @@ class Nodes:
         self.cluster.remove_node(node, allow_graceful=False)
 
     def stop(self) -> None:
+        for driver in self.drivers:
+            driver.kill()
+            driver.communicate()
         for node in self.nodes:
             for process in _descendants(node):
                 kill(process)
@@ -69,7 +77,7 @@ def kill(process: psutil.Process) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-def until(condition: Callable[[], Any], driver: subprocess.Popen[str], seconds: float = 60) -> None:
+def until(condition: Callable[[], Any], driver: subprocess.Popen[str], seconds: float = LIMIT) -> None:
     """Wait for something while the driver runs."""
     end = time.monotonic() + seconds
     while not condition():
