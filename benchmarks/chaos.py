@@ -1,6 +1,7 @@
 """Sweeps on a Ray cluster of this machine whose workers, nodes and drivers are killed at random moments.
 
-``python -m benchmarks.chaos`` from the checkout's root; see README.md beside this file.
+``python -m benchmarks.chaos`` from the checkout's root, which must not change meanwhile: records name its commit. See
+README.md beside this file.
 """
 
 import random
@@ -47,7 +48,11 @@ def campaign(kills: int, runs: int, seed: int) -> None:
                 found["records"] += len(got)
                 found["lost"] += len(wanted.keys() - got.keys())
                 found["doubled"] += len(got.keys() - wanted.keys()) + len(Store(place / name).damage())
-                found["differing"] += sum(got[key] != wanted[key] for key in got.keys() & wanted.keys())
+                differing = [key for key in got.keys() & wanted.keys() if got[key] != wanted[key]]
+                found["differing"] += len(differing)
+                for key in differing:
+                    pairs = {name: (field, wanted[key][name]) for name, field in got[key].items()}
+                    print(key, {name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
                 print(dict(injected), dict(found), flush=True)
         finally:
             nodes.stop()
@@ -82,6 +87,7 @@ def _disturbed(
             driver.communicate()
             driver = nodes.drive(sweep, output, cwd=cwd)
         injected[kind] += 1
+        print(kind, end=" ", flush=True)
     said, _ = driver.communicate(timeout=LIMIT)
     if driver.returncode:
         raise SystemExit(f"The driver ended by itself: {said}")
@@ -91,14 +97,14 @@ def _sweep(place: Path, runs: int) -> Path:
     tiny.build(place / "model", steps=2)
     path = place / "sweep.yaml"
     path.write_text(
-        f"base: {{model: {place / 'model'}, data_dir: {ROOT / 'data' / 'miniature'}, task: rte, epochs: 25, "
+        f"base: {{model: {place / 'model'}, data_dir: {ROOT / 'data' / 'miniature'}, task: rte, epochs: 20, "
         "train_examples: 16, dev_examples: 8, test_examples: 8}\n"
         f"axes: {{method: [lora, cola], seed: {list(range(runs // 2))}}}"
     )
     return path
 
 
-def main(kills: int = 50, runs: int = 20, seed: int = 0) -> None:
+def main(kills: int = 50, runs: int = 16, seed: int = 0) -> None:
     """Kill so many processes in sweeps of so many runs."""
     campaign(kills, runs, seed)
 

@@ -17,6 +17,8 @@ from colarepro.results import Record, Store
 from colarepro.runs.attempt import attempt, quiet_worker
 from colarepro.runs.config import RunConfig
 
+os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # by its own default Ray asks a dead cluster for ten minutes
+
 try:
     import ray
     from ray.exceptions import RayError

@@ -63,6 +63,8 @@ class Nodes:
 
     def stop(self) -> None:
         for driver in self.drivers:
+            if driver.returncode is not None:
+                continue
             driver.kill()
             driver.communicate()
         for node in self.nodes:
