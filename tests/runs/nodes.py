@@ -88,10 +88,15 @@ def until(condition: Callable[[], Any], driver: subprocess.Popen[str], seconds: 
         time.sleep(0.02)
 
 
+def records(folder: Path) -> list[Path]:
+    """Files of records in a folder, those apart that are being written."""
+    return list(folder.glob("[0-9a-f]*.json"))
+
+
 def answers(folder: Path) -> dict[str, dict[str, Any]]:
     """Everything in a folder's record files that must not depend on the machine's pace, by file."""
     found = {}
-    for path in folder.glob("*.json"):
+    for path in records(folder):
         fields = json.loads(Record.from_json(path.read_text(), str(path)).to_json())
         fields["costs"] = {
             name: value for name, value in fields["costs"].items() if "seconds" not in name and name != "peak_bytes"

@@ -12,7 +12,7 @@ from colarepro.results import Store
 from colarepro.runs.run_all import run_all
 from colarepro.runs.sweep import load_sweep
 from colarepro.sweep import main
-from tests.runs.nodes import LIMIT, Nodes, answers, kill, until
+from tests.runs.nodes import LIMIT, Nodes, answers, kill, records, until
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,10 @@ def test_a_worker_a_node_and_the_driver_are_killed(
     kill(nodes.workers()[0])
     nodes.add()
     nodes.kill_node(0)
-    until(lambda: list(tmp_path.glob("*.json")), driver)
+    until(lambda: records(tmp_path), driver)
     driver.kill()
     driver.communicate()
-    first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    first = {path: path.stat().st_mtime_ns for path in records(tmp_path)}
     again = nodes.drive(sweep, tmp_path)
     said, _ = again.communicate(timeout=LIMIT)
     assert again.returncode == 0, said
