@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -53,8 +53,10 @@ class Arguments:
     """Folder of records."""
     device: str = "auto"
     """cpu, cuda, cuda:1; auto takes every GPU, or the CPU."""
+    on: Literal["local", "ray"] = "local"
+    """This machine, or the Ray cluster that RAY_ADDRESS names; its nodes had better see OUTPUT too."""
     jobs: int = 0
-    """Processes at once, dealt over the devices; 0 is one a device."""
+    """Processes at once, dealt over the devices; 0 is one a device. On Ray the cluster decides."""
     fleet: int | None = None
     """Runs that share one base at once; by default as many as fill a GPU, and one on a CPU."""
     retry_failed: bool = False
@@ -70,12 +72,16 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     sweep = arguments.selection.load()
-    places = devices(arguments.device)
+    places = [arguments.device] if arguments.on == "ray" else devices(arguments.device)
     check_tracker(arguments.report_to)
     if arguments.jobs < 0 or (arguments.fleet or 1) < 1:
         raise ColaError(f"jobs is {arguments.jobs} and fleet {arguments.fleet}; expected 0, and 1, or more.")
+    if arguments.on == "ray" and arguments.jobs:
+        raise ColaError(
+            f"jobs is {arguments.jobs}; on a Ray cluster expected none, since its nodes' CPUs and GPUs decide."
+        )
     jobs = arguments.jobs or len(places)
-    if jobs == 1:
+    if jobs == 1 and arguments.on == "local":
         places = [confine(places[0])]
     records = run_all(
         sweep.configs,
@@ -87,6 +93,7 @@ def main() -> None:
         keep=arguments.keep,
         report_to=arguments.report_to,
         description=sweep.name,
+        on=arguments.on,
     )
     Console().print(summary(records, len(sweep.configs)))
     if any(record.status == "failed" for record in records):

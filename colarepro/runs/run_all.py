@@ -2,25 +2,23 @@
 
 import multiprocessing
 import signal
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
-import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers.utils import logging
 
 from colarepro.errors import ColaError
 from colarepro.fleet.group import grouped
 from colarepro.fleet.size import fleet_size
-from colarepro.fleet.stored import sail_stored
 from colarepro.results import Record, Store
 from colarepro.runs import ranks
+from colarepro.runs.attempt import attempt, quiet_worker
 from colarepro.runs.config import RunConfig
 from colarepro.runs.devices import confine
-from colarepro.runs.stored import BusyError, failed, run_stored
 
 
 def run_all(
@@ -34,24 +32,31 @@ def run_all(
     keep: bool = False,
     report_to: str = "none",
     description: str = "runs",
+    on: Literal["local", "ray"] = "local",
 ) -> list[Record]:
     """Perform what ``store`` lacks, and return the records there are, in the order of ``configs``.
 
     ``jobs`` processes work at once, dealt over ``devices``; each CPU process gets one thread. ``fleet`` is how many
     runs share one base where they can (`colarepro.fleet`): 1 is each alone, None as many as fill a GPU, and each
     alone on a CPU; runs that are kept or reported sail alone. A run that fails leaves a record with its reason and
-    stops nothing; ``retry_failed`` performs such runs again. Runs that another process is on are left to it. Raises
-    `ColaError` if a worker is killed, or if the store cannot be written to.
+    stops nothing; ``retry_failed`` performs such runs again. Runs that another process is on are left to it. With
+    ``on="ray"`` the nodes of a Ray cluster do the work (`colarepro.runs.on_ray`), as many runs or fleets at once as it
+    has CPUs or GPUs. Raises `ColaError` if a worker is killed, or if the store cannot be written to.
     """
     if ranks.count() > 1:
         raise ColaError("A sweep's runs are done by processes that it starts itself; launch it without torchrun.")
     missing = [config for config in configs if _is_missing(store, config, retry_failed)]
-    alone = keep or report_to != "none" or fleet == 1 or (fleet is None and devices[0] == "cpu")
-    units = [[config] for config in missing] if alone else _units(missing, fleet, devices[0])
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True)) as bars:
+    with ExitStack() as stack:
+        work, size = _in_turn if jobs == 1 else _side_by_side, fleet_size
+        if on == "ray" and missing:
+            from colarepro.runs.on_ray import connected, fleet_size_there, on_nodes  # an extra
+
+            devices, work, size = [stack.enter_context(connected(devices[0]))], on_nodes, fleet_size_there
+        alone = keep or report_to != "none" or fleet == 1 or (fleet is None and devices[0] == "cpu")
+        units = [[config] for config in missing] if alone else _units(missing, fleet, devices[0], size)
+        bars = stack.enter_context(Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True)))
         bar = bars.add_task(description, total=len(configs), completed=len(configs) - len(missing))
-        work = _in_turn if jobs == 1 else _side_by_side
         for done in work(units, store.folder, devices, jobs, keep, report_to):
             bars.advance(bar, done)
     found = (store.get("llm", config.question()) for config in configs)
@@ -63,12 +68,14 @@ def _is_missing(store: Store, config: RunConfig, retry_failed: bool) -> bool:
     return record is None or (retry_failed and record.status == "failed")
 
 
-def _units(configs: Sequence[RunConfig], fleet: int | None, device: str) -> list[list[RunConfig]]:
+def _units(
+    configs: Sequence[RunConfig], fleet: int | None, device: str, size: Callable[[Sequence[RunConfig], str], int]
+) -> list[list[RunConfig]]:
     """Fleets, and runs alone as fleets of one."""
     fleets, alone = grouped(configs)
     units = [[config] for config in alone]
     for runs in fleets:
-        count = -(-len(runs) // (fleet or fleet_size(runs, device)))
+        count = -(-len(runs) // (fleet or size(runs, device)))
         units += [runs[number::count] for number in range(count)]
     return units
 
@@ -77,7 +84,7 @@ def _in_turn(
     units: Sequence[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
 ) -> Iterator[int]:
     for configs in units:
-        yield _attempt(configs, folder, devices[0], keep, report_to)
+        yield attempt(configs, folder, devices[0], keep, report_to)
 
 
 def _side_by_side(
@@ -89,7 +96,7 @@ def _side_by_side(
     for number in range(jobs):
         places.put(devices[number % len(devices)])
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker, initargs=(places,)) as pool:
-        futures = [pool.submit(_attempt, configs, folder, None, keep, report_to) for configs in units]
+        futures = [pool.submit(_attempt_here, configs, folder, keep, report_to) for configs in units]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -112,25 +119,8 @@ def _prepare_worker(places: "multiprocessing.SimpleQueue[str]") -> None:
     global _device
     _device = confine(places.get())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal interrupts all; the parent decides
-    torch.set_num_threads(1)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet_worker()
 
 
-def _attempt(configs: list[RunConfig], folder: Path, device: str | None, keep: bool, report_to: str) -> int:
-    """Perform runs, together if they are several; returns how many there were."""
-    device, store = device or _device, Store(folder)
-    left = configs
-    if len(configs) > 1:
-        try:
-            left = sail_stored(configs, store, device)
-        except Exception as error:  # whatever keeps them from sailing together, alone each says for itself
-            print(f"a fleet of {len(configs)} runs goes on singly: {type(error).__name__}: {error}", file=sys.stderr)
-    for config in left:
-        try:
-            run_stored(config, store, device, keep=keep, retry_failed=True, report_to=report_to)
-        except BusyError:
-            continue
-        except Exception as error:  # it is this run's and must not stop the others
-            store.put(failed(config, error, device))
-    return len(configs)
+def _attempt_here(configs: list[RunConfig], folder: Path, keep: bool, report_to: str) -> int:
+    return attempt(configs, folder, _device, keep, report_to)
