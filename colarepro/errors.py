@@ -11,10 +11,11 @@ _short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 class ColaError(ValueError):
-    """Wrong input, said in one sentence: which thing, and what was expected. It is one line, whatever it quotes."""
+    """Wrong input, said in one sentence: which thing, and what was expected. It is one line that any stream takes,
+    whatever it quotes."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(" ".join(sentence.splitlines()))
+        super().__init__(" ".join(sentence.splitlines()).encode(errors="backslashreplace").decode())
 
 
 def quoted(value: Any) -> str:

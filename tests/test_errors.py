@@ -7,6 +7,10 @@ def test_a_sentence_is_one_line_whatever_it_quotes() -> None:
     assert str(ColaError("a\nb\u2028c\x1ed.")) == "a b c d."
 
 
+def test_a_sentence_can_be_written_whatever_it_quotes() -> None:
+    assert str(ColaError("no key \ud800 in ü.")).encode().decode() == "no key \\ud800 in ü."
+
+
 def test_a_short_value_is_quoted_as_python_writes_it() -> None:
     for value in ("text", 3, None, [1, "a"], {"a": 0.5}, (1, 2)):
         assert quoted(value) == repr(value)

@@ -1,7 +1,8 @@
-"""The first link's draw."""
+"""How a link is drawn."""
 
 from typing import Any
 
+import torch
 from peft import LoraConfig
 from peft.tuners.lora.layer import LoraLayer
 from torch import nn
@@ -22,4 +23,17 @@ def draw_first_link(model: nn.Module, seed: int, adapter: str = "default") -> No
     with seeded(seed, 0):
         for module in model.modules():
             if isinstance(module, LoraLayer) and adapter in module.lora_A:
-                module.reset_lora_parameters(adapter, config.init_lora_weights)
+                draw_link(module, adapter, config.init_lora_weights)
+
+
+@torch.no_grad()
+def draw_link(layer: LoraLayer, adapter: str, rule: Any) -> None:
+    """Initialize a link in place as PEFT does, by its ``init_lora_weights``, with numbers drawn on the host: a GPU's
+    generator gives others for the same seed."""
+    weights = [layer.lora_A[adapter].weight, layer.lora_B[adapter].weight]
+    places = [weight.data for weight in weights]
+    for weight in weights:
+        weight.data = weight.data.cpu()
+    layer.reset_lora_parameters(adapter, rule)
+    for weight, place in zip(weights, places, strict=True):
+        weight.data = place.copy_(weight.data)

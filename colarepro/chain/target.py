@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils.hooks import RemovableHandle
 
+from colarepro.chain.first import draw_link
 from colarepro.chain.links import refuse_tied
 from colarepro.chain.sharded import is_regular, is_sharded, made_whole, over_parts, own, own_block, whole
 from colarepro.errors import ColaError
@@ -197,7 +198,7 @@ class Target:
     def restart(self, config: LoraConfig, first_A: Tensor | None) -> None:
         """Initialize the link as PEFT does (B zero), with A from ``first_A``'s leading rows if it is given."""
         with self.whole_link():
-            self.layer.reset_lora_parameters(self.adapter, config.init_lora_weights)
+            draw_link(self.layer, self.adapter, config.init_lora_weights)
             if first_A is not None:
                 self.layer.lora_A[self.adapter].weight.copy_(first_A[: self.rank])
         for parameter in self.parameters:

@@ -32,7 +32,8 @@ def outcome(act: Callable[[], Result], *folders: Path) -> Result | ColaError:
         said = str(error)
         assert said.endswith(".")
         assert len(said.splitlines()) == 1
-        assert len(said) <= LONGEST, said
+        assert len(said) <= LONGEST
+        assert said == said.encode(errors="replace").decode()
     if currently_in_test_context():
         event("refused" if isinstance(result, ColaError) else "accepted")  # --hypothesis-show-statistics
     assert [_state(folder) for folder in folders] == before
