@@ -1,11 +1,8 @@
 """Many runs: those that have a record are skipped, a failure is a record, an interruption loses nothing."""
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +13,9 @@ from colarepro.fleet.group import grouped
 from colarepro.fleet.size import fleet_size
 from colarepro.results import Record, Store
 from colarepro.runs import ranks
-from colarepro.runs.attempt import attempt, quiet_worker
+from colarepro.runs.attempt import attempt
 from colarepro.runs.config import RunConfig
-from colarepro.runs.devices import confine
+from colarepro.runs.side_by_side import side_by_side
 
 
 def run_all(
@@ -90,37 +87,5 @@ def _in_turn(
 def _side_by_side(
     units: Sequence[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
 ) -> Iterator[int]:
-    # A forked process would inherit torch's thread pools in an unknown state.
-    context = multiprocessing.get_context("spawn")
-    places = context.SimpleQueue()
-    for number in range(jobs):
-        places.put(devices[number % len(devices)])
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker, initargs=(places,)) as pool:
-        futures = [pool.submit(_attempt_here, configs, folder, keep, report_to) for configs in units]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
-            raise ColaError(
-                "A worker process was killed, maybe for want of memory; what was finished stays, and the same command "
-                "with fewer --jobs goes on."
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()  # its run goes on from the last checkpoint another time
-            raise
-
-
-_device = "cpu"
-
-
-def _prepare_worker(places: "multiprocessing.SimpleQueue[str]") -> None:
-    global _device
-    _device = confine(places.get())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal interrupts all; the parent decides
-    quiet_worker()
-
-
-def _attempt_here(configs: list[RunConfig], folder: Path, keep: bool, report_to: str) -> int:
-    return attempt(configs, folder, _device, keep, report_to)
+    perform = partial(attempt, folder=folder, keep=keep, report_to=report_to)
+    yield from side_by_side(perform, units, devices, jobs)
