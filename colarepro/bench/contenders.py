@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from colarepro.bench import ours, plain
-from colarepro.bench.setting import BATCH, Setting
+from colarepro.bench.setting import Setting
 from colarepro.bench.shapes import SHAPES
 from colarepro.runs.costs import peak_bytes, product_weights, reset_peak
 
@@ -57,7 +57,7 @@ def rows(setting: Setting, measured: Sequence[Contender], ceiling: float) -> Ite
         finally:
             gc.collect()
             torch.cuda.empty_cache()
-        rate = contender.runs * BATCH / seconds
+        rate = contender.runs * setting.batch / seconds
         first = rate if contender.name.startswith("(a)") else first
         work = 4 * products * rate * setting.length
         yield {

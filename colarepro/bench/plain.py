@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from colarepro.bench.clock import Clock
-from colarepro.bench.setting import BATCH, Setting
+from colarepro.bench.setting import Setting
 from colarepro.methods import method
 from colarepro.models.candidates import candidate_batch, candidate_scores
 from colarepro.runs.material import gather
@@ -42,7 +42,7 @@ def in_trainer(setting: Setting) -> float:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
-            per_device_train_batch_size=BATCH,
+            per_device_train_batch_size=setting.batch,
             max_steps=setting.total_steps,
             bf16=setting.dtype == "bfloat16",
             use_cpu=setting.device == "cpu",
@@ -69,7 +69,7 @@ def in_loop(setting: Setting) -> float:
     optimizer = torch.optim.AdamW(trained, 5e-4, fused=True)
     dtype = getattr(torch, setting.dtype)
     for step in range(setting.total_steps):
-        chosen = range(step * BATCH, (step + 1) * BATCH)
+        chosen = range(step * setting.batch, (step + 1) * setting.batch)
         batch = candidate_batch([prompts[i] for i in chosen], candidates, 0)
         batch = {name: part.to(setting.device) for name, part in batch.items()}
         truth = torch.tensor([labels[i] for i in chosen], device=setting.device)

@@ -28,6 +28,7 @@ class Setting:
     dtype: str
     steps: int
     repeats: int
+    batch: int = BATCH
 
     @property
     def total_steps(self) -> int:
@@ -41,7 +42,8 @@ class Setting:
             method="lora" if links == 1 else "cola",
             chain=Schedule(length=links),
             model=str(self.folder / "model"),
-            train_examples=BATCH * self.total_steps,
+            batch_size=self.batch,
+            train_examples=self.batch * self.total_steps,
             dev_examples=BATCH,
             test_examples=BATCH,
             max_steps=self.total_steps,
