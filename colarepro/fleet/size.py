@@ -11,7 +11,7 @@ from colarepro.runs.config import RunConfig
 from colarepro.runs.material import splits_of
 from colarepro.tasks import encode, load_task
 
-TOKENS = 2**15
+TOKENS = 2**16
 """Of one step, from which on a GPU computes more than it waits."""
 SHARE = 0.6
 """Of the free memory that the runs' own numbers and activations may take."""
