@@ -39,7 +39,8 @@ class Slope:
     def along_top(self, update: Factors) -> float:
         """<-u v^T, update>, where u and v are the leading pair."""
         A, B = update.A.to(self.gradient), update.B.to(self.gradient)
-        return -float((self.left @ B) @ (A @ self.right))
+        with full_precision(self.gradient.device.type):
+            return -float((self.left @ B) @ (A @ self.right))
 
 
 def slopes(model: Any, targets: Sequence[Target], sample: Sample) -> tuple[float, dict[str, Slope]]:
