@@ -216,7 +216,7 @@ class RebuiltLinks(Links):
                 wide = weight.dtype in (torch.float32, torch.float64)
                 if not wide or not is_plain(weight) or hasattr(weight, "ds_id"):
                     raise ColaError(
-                        f"{name} has a {type(weight.data).__name__} of {weight.dtype}, into which {self._method} would "
+                        f"{name} has a {type(weight).__name__} of {weight.dtype}, into which {self._method} would "
                         "round at every knot; expected plain float32 weights."
                     )
         refuse_tied(self.model, self.layers, "leave it out of target_modules")

@@ -87,7 +87,7 @@ class Target:
         layer, weight = self.layer, self.layer.get_base_layer().weight
         if not isinstance(layer, LoraLinear) or not is_plain(own(weight)) or not is_regular(weight):
             raise ColaError(
-                f"{self.name} has a quantised or oddly sharded weight ({type(weight.data).__name__} of {weight.dtype}),"
+                f"{self.name} has a quantised or oddly sharded weight ({type(weight).__name__} of {weight.dtype}),"
                 " into which no knot merges exactly; use fold='stack'."
             )
         if hasattr(weight, "ds_id"):
@@ -241,7 +241,8 @@ def _add_past(base: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
 
 def is_plain(weight: Tensor) -> bool:
     """Whether a weight is an ordinary floating-point tensor, neither quantised nor sharded."""
-    return weight.dtype in _MERGEABLE and type(weight.data) is Tensor
+    packed = hasattr(weight, "quant_state")  # bitsandbytes can keep its bytes in a tensor of any dtype
+    return weight.dtype in _MERGEABLE and type(weight.data) is Tensor and not packed
 
 
 def _on_host(part: Tensor) -> Tensor:

@@ -331,7 +331,7 @@ def test_there_is_no_single_adapter_to_export(tmp_path: Path) -> None:
 Q_AND_V: dict[str, Any] = {"target_modules": ["q_proj", "v_proj"], "r": 4}
 DORA = LoraConfig(use_dora=True, **Q_AND_V)
 REFUSED = [
-    ("bfloat16", DORA, Schedule(length=2), r"q_proj has a Tensor of torch.bfloat16.*expected plain float32"),
+    ("bfloat16", DORA, Schedule(length=2), r"q_proj has a Parameter of torch.bfloat16.*expected plain float32"),
     ("llama", DORA, Schedule(length=2, initialization="same"), "keeps LoRA's first A"),
     ("llama", DORA, Schedule(length=2, ranks=(8, 4)), "has rank 4, but the first link wants 8"),
     (
