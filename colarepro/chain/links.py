@@ -103,7 +103,8 @@ class Links(ABC):
 @contextmanager
 def seeded(seed: int, link: int) -> Iterator[None]:
     """Random numbers that depend on the seed and the link only; everybody else's stay as they were."""
-    with torch.random.fork_rng():
+    # Naming them all spares a warning where there are several.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(int(np.random.SeedSequence([seed, link]).generate_state(1, np.uint64)[0]))
         yield
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 from transformers.utils import logging
 
 from colarepro.fleet.stored import sail_stored
@@ -15,6 +16,7 @@ from colarepro.runs.stored import BusyError, failed, run_stored
 def quiet_worker() -> None:
     """Prepare a process that does nothing but runs: one thread, no bars."""
     torch.set_num_threads(1)
+    threadpool_limits(1)  # also numpy's and scipy's, which would have as many threads as cores in every process
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 

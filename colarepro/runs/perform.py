@@ -3,6 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
+import transformers
+from packaging.version import Version
+
 from colarepro.errors import ColaError
 from colarepro.methods import method
 from colarepro.results import Record
@@ -11,6 +14,8 @@ from colarepro.runs.answer import answer
 from colarepro.runs.config import RunConfig
 from colarepro.runs.finetune import finetune
 from colarepro.runs.material import gather
+
+SHARDS = Version("5.19")
 
 
 def check_ranks(config: RunConfig, *, sharded: bool) -> None:
@@ -22,6 +27,11 @@ def check_ranks(config: RunConfig, *, sharded: bool) -> None:
         return
     if method(config.method).prepare is None:
         raise ColaError(f"{config.method} trains nothing by gradients, so expected one process, not {processes}.")
+    if sharded and Version(transformers.__version__) < SHARDS:
+        raise ColaError(
+            f"--shard needs transformers {SHARDS}, whose Trainer leaves a sharded model as it is; here is "
+            f"{transformers.__version__}."
+        )
     if sharded and "adapter" not in method(config.method).reads:
         raise ColaError(f"--shard shares out frozen weights, of which {config.method} has none; expected an adapter.")
     if sharded and config.adapter.variant not in ("lora", "rslora"):

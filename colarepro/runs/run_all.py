@@ -70,11 +70,11 @@ def _units(
 ) -> list[list[RunConfig]]:
     """Fleets, and runs alone as fleets of one."""
     fleets, alone = grouped(configs)
-    units = [[config] for config in alone]
+    units = []
     for runs in fleets:
         count = -(-len(runs) // (fleet or size(runs, device)))
         units += [runs[number::count] for number in range(count)]
-    return units
+    return units + [[config] for config in alone]  # small ones last, which fill up the end
 
 
 def _in_turn(

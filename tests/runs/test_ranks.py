@@ -14,6 +14,7 @@ from colarepro.methods import Adapter
 from colarepro.results import Record, Store
 from colarepro.runs import RunConfig, perform, ranks
 from colarepro.runs.checkpoints import MarkWhole, last_whole
+from colarepro.runs.perform import check_ranks
 from colarepro.runs.run_all import run_all
 from colarepro.runs.stored import run_stored
 from tests.ranked import on_ranks
@@ -144,6 +145,18 @@ def test_what_ranks_cannot_share_is_one_sentence(config: RunConfig, tmp_path: Pa
         assert expected in said
     with pytest.raises(ColaError, match="--shard shares weights among processes, of which there is one"):
         perform(config, sharded=True)
+
+
+def test_a_trainer_that_would_wrap_a_sharded_model_is_refused(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("transformers.__version__", "5.18.1")
+    with pytest.raises(ColaError, match=r"--shard needs transformers 5\.19, .*; here is 5\.18\.1"):
+        check_ranks(config, sharded=True)
+    monkeypatch.setattr("transformers.__version__", "5.19.0")
+    with pytest.raises(ColaError, match="do not divide the batch size"):
+        check_ranks(dataclasses.replace(config, batch_size=7), sharded=True)
 
 
 @pytest.mark.parametrize(
