@@ -8,9 +8,11 @@ Every process has its own batch of the same size, so that twice as many do twice
 weights and gathers none. Rows are appended to scaling.jsonl; --draw makes scaling.png of them.
 """
 
+import gc
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +53,8 @@ class Arguments:
     """Only draw what was measured."""
 
 
-def measure(arguments: Arguments, device: str, scratch: Path) -> list[dict[str, Any]]:
+def measure(arguments: Arguments, device: str, scratch: Path) -> Iterator[dict[str, Any]]:
     """A row a chain, the same on every process; all see ``scratch``."""
-    rows = []
     setting = Setting(
         arguments.shape,
         arguments.length,
@@ -66,6 +67,7 @@ def measure(arguments: Arguments, device: str, scratch: Path) -> list[dict[str, 
     )
     ranks.by_first(setting.write)
     for links in arguments.chain:
+        gc.collect()  # the chain before
         clock = Clock(setting)
 
         class Tick(TrainerCallback):
@@ -81,23 +83,20 @@ def measure(arguments: Arguments, device: str, scratch: Path) -> list[dict[str, 
             sharded=ranks.count() > 1,
             watch=lambda _, tick=Tick: tick(),
         )
-        rows.append(
-            {
-                "shape": arguments.shape,
-                "length": arguments.length,
-                "batch": arguments.batch,
-                "processes": ranks.count(),
-                "links": links,
-                "ms_a_step": 1000 * clock.seconds,
-                "ms_a_knot": 1000 * record.costs["seconds_knots"] / max(1, links - 1),
-                "tokens_a_second": setting.batch * arguments.length / clock.seconds,
-                "peak_gib": record.costs.get("peak_bytes", 0.0) / 2**30,
-                "loss_last": record.curves["loss"][-1],
-                **environment(device),
-                "dtype": arguments.dtype,
-            }
-        )
-    return rows
+        yield {
+            "shape": arguments.shape,
+            "length": arguments.length,
+            "batch": arguments.batch,
+            "processes": ranks.count(),
+            "links": links,
+            "ms_a_step": 1000 * clock.seconds,
+            "ms_a_knot": 1000 * record.costs["seconds_knots"] / max(1, links - 1),
+            "tokens_a_second": setting.batch * arguments.length / clock.seconds,
+            "peak_gib": record.costs.get("peak_bytes", 0.0) / 2**30,
+            "loss_last": record.curves["loss"][-1],
+            **environment(device),
+            "dtype": arguments.dtype,
+        }
 
 
 def draw(folder: Path) -> None:
@@ -133,15 +132,14 @@ def main() -> None:
     device = confine(device) if ranks.count() == 1 else ranks.join(device)
     scratch = Path(ranks.by_first(lambda: tempfile.mkdtemp(prefix="colarepro-")))
     try:
-        rows = measure(arguments, device, scratch)
+        for row in measure(arguments, device, scratch):
+            if ranks.is_first():
+                with (arguments.folder / "scaling.jsonl").open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print({name: row[name] for name in ("processes", "links", "ms_a_step", "tokens_a_second")}, flush=True)
     finally:
         if ranks.is_first():
             shutil.rmtree(scratch)
-    if ranks.is_first():
-        with (arguments.folder / "scaling.jsonl").open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        for row in rows:
-            print(json.dumps({name: row[name] for name in ("processes", "links", "ms_a_step", "tokens_a_second")}))
     ranks.leave()
 
 
