@@ -76,11 +76,12 @@ class Fleet:
         self.stack = share(self.model, self.arms, self.verbalizers, device, getattr(torch, first.dtype))
         probe.check(self.model, len(self.arms))
         self.model.train()
-        if device.startswith("cuda"):
+        # What is computed for a shape is kept there, so few shapes are wanted; elsewhere, and in float32, exact ones, and
+        # torch 2.11 does not compile attention that is spread out.
+        self.ragged = has_ragged_attention(device, getattr(torch, first.dtype))
+        if self.ragged:
             compile_layers(self.model)
         self.adam = Adam(self.arms, device)
-        # What is computed for a shape is kept on a GPU, so there few shapes are wanted, and elsewhere exact ones.
-        self.ragged = has_ragged_attention(device, getattr(torch, first.dtype))
         self.paces = Steps(self._train_step, device, record=self.ragged)
         self.tokens = self.positions = 0
         """What steps were fed so far, without what filled them up and with it."""

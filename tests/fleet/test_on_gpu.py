@@ -46,8 +46,9 @@ def assert_close(one: Record, other: Record) -> None:
 
 @pytest.mark.parametrize("method", ["lora", "cola", "lora-restart", "rac-lora", "asym-lora", "full"])
 def test_a_run_is_what_the_cpu_computes_in_float32(config: RunConfig, method: str) -> None:
-    config = dataclasses.replace(config, method=method)
-    configs = [config, dataclasses.replace(config, seed=1, learning_rate=1e-3)]
+    rate = 3e-4 if method == "full" else config.learning_rate  # at which a rounding is not soon another run
+    config = dataclasses.replace(config, method=method, learning_rate=rate)
+    configs = [config, dataclasses.replace(config, seed=1, learning_rate=1e-4)]
     for together, one in zip(Fleet(configs, "cuda:0").sail(), configs, strict=True):
         exact = perform(dataclasses.replace(one, dtype="float32"))
         assert_close(together, exact)
