@@ -11,10 +11,10 @@ HERE = Path(__file__).parent
 
 
 def measured(path: Path) -> pd.DataFrame:
-    """The last row of every shape, number of runs and length of chain: fleets and runs alone, prompts of 64 tokens."""
+    """The last row of every shape and contender, fleets and runs alone, on prompts of 64 tokens."""
     rows = pd.read_json(path, lines=True).dropna(subset=["runs", "links"])
     ours = rows[rows["contender"].str[:3].isin(["(c)", "(d)"]) & (rows["length"] == 64)]
-    return ours.drop_duplicates(["shape", "runs", "links"], keep="last").astype({"runs": int, "links": int})
+    return ours.drop_duplicates(["shape", "contender"], keep="last").astype({"runs": int, "links": int})
 
 
 def draw(rows: pd.DataFrame, path: Path) -> None:
@@ -23,20 +23,24 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
         canvas, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6))
         for place, (shape, own) in enumerate(rows.groupby("shape")):
             marks = {"color": COLOURS[place], "marker": MARKERS[place], "label": shape}
-            lora = own[own["links"] == 1].sort_values("runs")
+            lora = own[own["links"] == 1].drop_duplicates("runs", keep="last").sort_values("runs")
             left.plot(lora["runs"], lora["examples_a_second"], **marks)
             left.plot(
                 lora["runs"], lora["runs"] * lora["examples_a_second"].iloc[0], color=REFERENCE, linestyle=":", zorder=0
             )
-            for runs, fleet in own.groupby("runs"):
+            for (_, runs), fleet in own.groupby([own["contender"].str[:3], "runs"]):
                 times = fleet.sort_values("links").set_index("links")["ms_a_step"]
                 if len(times) > 1 and 1 in times.index:
-                    right.plot(times.index, times / times[1], **marks | {"label": f"{shape}, {runs} runs"})
+                    own_marks = {"label": f"{shape}, {runs} runs", "linestyle": "-"}
+                    if runs == 1:
+                        own_marks = {"label": f"{shape}, alone", "linestyle": "--"}
+                    right.plot(times.index, times / times[1], **marks | own_marks)
         left.set(xscale="log", yscale="log", xlabel="runs in the fleet", ylabel="examples a second")
         ticks = sorted(rows.loc[rows["links"] == 1, "runs"].unique())
         left.set_xticks(ticks, [str(tick) for tick in ticks])
         left.minorticks_off()
-        right.set(xlabel="links of the chain", ylabel="time of a step, LoRA = 1", ylim=(0.9, None))
+        right.set(xlabel="links of the chain", ylabel="time of a step, LoRA = 1", ylim=(0.95, 1.05))
+        right.set_xticks(sorted(rows["links"].unique()))
         right.axhline(1.01, color=REFERENCE, linestyle=":")
         for number, (axes, title) in enumerate(((left, "more runs"), (right, "longer chains"))):
             letter(axes, number, title)

@@ -73,7 +73,8 @@ def main() -> None:
                     found.append(row)
                     if arguments.output is not None:
                         with arguments.output.open("a") as file:
-                            file.write(json.dumps(row | where) + "\n")
+                            known = {name: value for name, value in row.items() if value == value}  # NaN is no JSON
+                            file.write(json.dumps(known | where) + "\n")
             _show(found, f"{where['device']}, torch {where['torch']}; matrix product {ceiling / 1e12:.1f} TFLOP/s")
 
 

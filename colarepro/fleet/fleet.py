@@ -76,8 +76,8 @@ class Fleet:
         self.stack = share(self.model, self.arms, self.verbalizers, device, getattr(torch, first.dtype))
         probe.check(self.model, len(self.arms))
         self.model.train()
-        # What is computed for a shape is kept there, so few shapes are wanted; elsewhere, and in float32, exact ones, and
-        # torch 2.11 does not compile attention that is spread out.
+        # There, what is computed for a shape is kept, so few shapes are wanted; elsewhere exact ones, and attention is
+        # spread out, which torch 2.11 cannot compile.
         self.ragged = has_ragged_attention(device, getattr(torch, first.dtype))
         if self.ragged:
             compile_layers(self.model)
