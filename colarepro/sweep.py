@@ -1,4 +1,4 @@
-"""Many runs: ``colarepro sweep table1``, or a YAML file of one's own."""
+"""Many runs: ``colarepro sweep table1``, several sweeps at once, or a YAML file of one's own."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,17 @@ from colarepro.results import Store
 from colarepro.runs.config import check_tracker
 from colarepro.runs.devices import confine, devices
 from colarepro.runs.run_all import run_all
-from colarepro.runs.sweep import Sweep, load_sweep
+from colarepro.runs.sweep import Sweep, joined, load_sweep
 from colarepro.status import summary
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which sweep, and what of it to change."""
+    """Which sweeps, and what of them to change."""
 
-    name: Annotated[str, tyro.conf.Positional]
-    """table1, table2, chain-length, rank-step-down, cost, or the path of a YAML file."""
+    names: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """table1, table2, chain-length, rank-step-down, cost, or the path of a YAML file; of several, the first is begun
+    first, and a run that is in two is one."""
     model: str | None = None
     """Another model than the file's: smollm2-135m, tiny, a folder, or a hub id."""
     data_dir: Path | None = None
@@ -35,13 +36,15 @@ class Selection:
     """These learning rates in place of the file's."""
 
     def load(self) -> Sweep:
-        """The sweep with these changes."""
+        """The sweeps with these changes, as one."""
+        if not self.names:
+            raise ColaError("No sweep was named; expected one or more.")
         changes: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("model", "data_dir", "dtype", "task", "learning_rate")
             if getattr(self, name)
         }
-        return load_sweep(self.name, changes)
+        return joined([load_sweep(name, changes) for name in self.names])
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,9 @@ class Arm:
 
 def arm_of(config: RunConfig, train_examples: int) -> Arm:
     """Raises `ColaError` where the run itself would: a layer that is not there, a knot outside the run."""
-    # Neither the rate nor a seed changes what is read here, and building is slow.
-    alike = dataclasses.replace(config, learning_rate=1.0, seed=0, data_seed=0)
-    found = _read(alike)
+    found = _read(
+        RunConfig("", config.method, config.model, dtype=config.dtype, adapter=config.adapter, chain=config.chain)
+    )
     steps_per_epoch = math.ceil(train_examples / config.batch_size)
     plan = found.schedule.resolve(config.max_steps or steps_per_epoch * config.epochs, steps_per_epoch)
     return dataclasses.replace(found, config=config, plan=plan)
@@ -105,6 +105,7 @@ def arm_of(config: RunConfig, train_examples: int) -> Arm:
 
 @functools.lru_cache(maxsize=100)
 def _read(config: RunConfig) -> Arm:
+    """Once for all runs that differ in what is not read here, since building is slow."""
     prepare = method(config.method).prepare
     assert prepare is not None
     model = on_meta(config)

@@ -1,5 +1,6 @@
 """How many runs sail at once."""
 
+import functools
 import statistics
 from collections.abc import Sequence
 
@@ -22,8 +23,9 @@ MOST = 256
 """Runs."""
 
 
-def fleet_size(configs: Sequence[RunConfig], device: str) -> int:
-    """How many of these runs fill the device, 1 to `MOST`: as many as make `TOKENS` a step, if memory holds them."""
+def fleet_size(configs: Sequence[RunConfig], device: str, processes: int = 1) -> int:
+    """How many of these runs fill the device, 1 to `MOST`: as many as make `TOKENS` a step, if memory holds them beside
+    the fleets of so many ``processes`` that share the device."""
     config = configs[0]
     task = load_task(config.task)
     splits = splits_of(config)
@@ -37,5 +39,11 @@ def fleet_size(configs: Sequence[RunConfig], device: str) -> int:
             arm.parameters_first * rows // arm.ranks[0] if arm.ranks else arm.parameters_first for arm in arms
         )
         bytes_each = NUMBER * numbers + arms[0].counted.activations_of(1, round(tokens))
-        size = min(size, SHARE * torch.cuda.mem_get_info(device)[0] / bytes_each)
+        size = min(size, SHARE / processes * free_bytes(device) / bytes_each)
     return max(1, min(MOST, int(size)))
+
+
+@functools.cache
+def free_bytes(device: str) -> int:
+    """Of a GPU, when it is first asked: later its own fleets lie there."""
+    return int(torch.cuda.mem_get_info(device)[0])

@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def fleet_size_there(configs: Sequence[RunConfig], device: str) -> int:
 
 
 def on_nodes(
-    units: Sequence[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
+    units: Iterable[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
 ) -> Iterator[int]:
     """Perform units on the cluster, and yield how many runs each had as they end; their records are then in ``folder``.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -16,6 +16,8 @@ from colarepro.runs import ranks
 from colarepro.runs.attempt import attempt
 from colarepro.runs.config import RunConfig
 from colarepro.runs.side_by_side import side_by_side
+
+Size: TypeAlias = Callable[[Sequence[RunConfig], str], int]
 
 
 def run_all(
@@ -45,13 +47,15 @@ def run_all(
     missing = [config for config in configs if _is_missing(store, config, retry_failed)]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with ExitStack() as stack:
-        work, size = _in_turn if jobs == 1 else _side_by_side, fleet_size
+        work = _in_turn if jobs == 1 else _side_by_side
+        size: Size = partial(fleet_size, processes=-(-jobs // len(devices)))
         if on == "ray" and missing:
             from colarepro.runs.on_ray import connected, fleet_size_there, on_nodes  # an extra
 
             devices, work, size = [stack.enter_context(connected(devices[0]))], on_nodes, fleet_size_there
         alone = keep or report_to != "none" or fleet == 1 or (fleet is None and devices[0] == "cpu")
-        units = [[config] for config in missing] if alone else _units(missing, fleet, devices[0], size)
+        # One by one, since to size a fleet takes a second, and the first may begin before the last is known.
+        units = iter([config] for config in missing) if alone else _units(missing, fleet, devices[0], size)
         bars = stack.enter_context(Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True)))
         bar = bars.add_task(description, total=len(configs), completed=len(configs) - len(missing))
         for done in work(units, store.folder, devices, jobs, keep, report_to):
@@ -65,27 +69,24 @@ def _is_missing(store: Store, config: RunConfig, retry_failed: bool) -> bool:
     return record is None or (retry_failed and record.status == "failed")
 
 
-def _units(
-    configs: Sequence[RunConfig], fleet: int | None, device: str, size: Callable[[Sequence[RunConfig], str], int]
-) -> list[list[RunConfig]]:
-    """Fleets, and runs alone as fleets of one."""
+def _units(configs: Sequence[RunConfig], fleet: int | None, device: str, size: Size) -> Iterator[list[RunConfig]]:
+    """Fleets, and then, since small ones fill up the end, runs alone as fleets of one."""
     fleets, alone = grouped(configs)
-    units = []
     for runs in fleets:
         count = -(-len(runs) // (fleet or size(runs, device)))
-        units += [runs[number::count] for number in range(count)]
-    return units + [[config] for config in alone]  # small ones last, which fill up the end
+        yield from (runs[number::count] for number in range(count))
+    yield from ([config] for config in alone)
 
 
 def _in_turn(
-    units: Sequence[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
+    units: Iterator[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
 ) -> Iterator[int]:
     for configs in units:
         yield attempt(configs, folder, devices[0], keep, report_to)
 
 
 def _side_by_side(
-    units: Sequence[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
+    units: Iterator[list[RunConfig]], folder: Path, devices: Sequence[str], jobs: int, keep: bool, report_to: str
 ) -> Iterator[int]:
     perform = partial(attempt, folder=folder, keep=keep, report_to=report_to)
     yield from side_by_side(perform, units, devices, jobs)

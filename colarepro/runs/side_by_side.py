@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from colarepro.runs.devices import confine
 T = TypeVar("T")
 
 
-def side_by_side(work: Callable[..., T], items: Sequence[Any], devices: Sequence[str], jobs: int) -> Iterator[T]:
+def side_by_side(work: Callable[..., T], items: Iterable[Any], devices: Sequence[str], jobs: int) -> Iterator[T]:
     """``work(item, device=...)`` of every item as it ends, by ``jobs`` processes that are dealt over ``devices``.
 
     Raises `ColaError` if one of them is killed.
@@ -25,8 +25,8 @@ def side_by_side(work: Callable[..., T], items: Sequence[Any], devices: Sequence
     for number in range(jobs):
         places.put(devices[number % len(devices)])
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(places,)) as pool:
-        futures = [pool.submit(_here, work, item) for item in items]
         try:
+            futures = [pool.submit(_here, work, item) for item in items]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,14 +62,30 @@ def load_sweep(name_or_path: str, changes: Mapping[str, Any] | None = None) -> S
     count = math.prod(map(len, steps))
     if count > MOST_RUNS:
         raise ColaError(f"{path}: the axes make {count} runs; expected at most {MOST_RUNS}.")
-    distinct: dict[str, RunConfig] = {}
+    configs = []
     for chosen in itertools.product(*steps):
         fields = dict(base)
         for part in chosen:
             fields |= part
-        config = config_from(fields, str(path))
+        configs.append(config_from(fields, str(path)))
+    return Sweep(path.stem, content.get("description", ""), _distinct(configs))
+
+
+def joined(sweeps: Sequence[Sweep]) -> Sweep:
+    """Several sweeps as one, whose runs are those of the first, then of the second that it does not have, and so on."""
+    return Sweep(
+        ", ".join(sweep.name for sweep in sweeps),
+        " ".join(sweep.description for sweep in sweeps),
+        _distinct([config for sweep in sweeps for config in sweep.configs]),
+    )
+
+
+def _distinct(configs: Iterable[RunConfig]) -> tuple[RunConfig, ...]:
+    """Each question once, in order."""
+    distinct: dict[str, RunConfig] = {}
+    for config in configs:
         distinct.setdefault(identity_of("llm", config.question()), config)
-    return Sweep(path.stem, content.get("description", ""), tuple(distinct.values()))
+    return tuple(distinct.values())
 
 
 def _alternatives(name: str, values: Any, path: Path) -> list[dict[str, Any]]:

@@ -285,8 +285,9 @@ def test_a_fleet_is_as_large_as_tokens_and_memory_allow(config: RunConfig, monke
     assert fleet_size([config], "cpu") == 3
     arm = arm_of(config, 24)
     each = arm.counted.activations_of(1, round(tokens)) + size.NUMBER * 3 * arm.parameters_trained
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2.5 * each / size.SHARE, 0))
+    monkeypatch.setattr(size, "free_bytes", lambda _: 2.5 * each / size.SHARE)
     assert fleet_size([config], "cuda:0") == 2
+    assert fleet_size([config], "cuda:0", processes=2) == 1
 
 
 def test_links_are_trained_by_their_own_ranks(config: RunConfig) -> None:

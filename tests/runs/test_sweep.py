@@ -7,7 +7,7 @@ import pytest
 
 from colarepro.chain import Schedule
 from colarepro.errors import ColaError
-from colarepro.runs.sweep import known_sweeps, load_sweep
+from colarepro.runs.sweep import joined, known_sweeps, load_sweep
 
 
 def written(tmp_path: Path, text: str) -> str:
@@ -62,6 +62,17 @@ def test_changes_replace_fields_and_axes(tmp_path: Path) -> None:
         ("cb", "tiny", 0.3),
         ("wsc", "tiny", 0.3),
     ]
+
+
+def test_sweeps_are_joined_in_order_each_question_once() -> None:
+    first, second = (
+        load_sweep("reproduction", {"task": ["rte"]}),
+        load_sweep("reproduction-chain-length", {"task": ["rte"]}),
+    )
+    both = joined([first, second])
+    assert both.name == "reproduction, reproduction-chain-length"
+    assert both.configs[: len(first.configs)] == first.configs
+    assert [c.chain.length for c in both.configs[len(first.configs) :]] == 25 * [4] + 25 * [5] + 25 * [6]
 
 
 def test_the_papers_tables_hold_the_papers_runs() -> None:
