@@ -1,5 +1,6 @@
 """Many runs: those that have a record are skipped, a failure is a record, an interruption loses nothing."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -74,7 +75,9 @@ def _units(configs: Sequence[RunConfig], fleet: int | None, device: str, size: S
     fleets, alone = grouped(configs)
     for runs in fleets:
         count = -(-len(runs) // (fleet or size(runs, device)))
-        yield from (runs[number::count] for number in range(count))
+        # Neighbours in a sweep have about as many links, and a fleet has room for the most links among its runs.
+        bounds = [len(runs) * number // count for number in range(count + 1)]
+        yield from (runs[start:stop] for start, stop in itertools.pairwise(bounds))
     yield from ([config] for config in alone)
 
 
