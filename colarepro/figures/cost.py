@@ -19,12 +19,13 @@ PANELS = {
     "gigabytes": ("memory", "peak / LoRA's"),
 }
 """Titles and axes."""
-WHERE = [*SETTING, "device", "shared"]
+WHERE = [*SETTING, "device", "shared", "commit"]
+"""A cost depends on the code, too, so an arm is compared with the LoRA of its own."""
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """Means over all finished runs that trained, by model, dtype, device, whether runs shared the base, task and arm;
-    padding counts as tokens, since it is computed. A run that shared has an equal part of the seconds and memory."""
+    """Means over all finished runs that trained, by `WHERE`, task and arm; padding counts as tokens, since it is
+    computed. A run that shared its base has an equal part of the seconds and memory."""
     runs = runs_table(records)
     if runs.empty or "flops_train" not in runs:
         return pd.DataFrame()
@@ -42,7 +43,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def against_lora(frame: pd.DataFrame) -> pd.DataFrame:
-    """Every cost over LoRA's on the same task and machine, mean over tasks, by `WHERE` and arm."""
+    """Every cost over LoRA's on the same task, machine and commit, mean over tasks, by `WHERE` and arm."""
     quantities = list(PANELS)
     lora = frame[frame["arm"] == "lora"]
     both = frame.merge(lora, on=[*WHERE, "task"], suffixes=("", "_lora"))
@@ -56,8 +57,9 @@ def draw(frame: pd.DataFrame) -> Canvas:
     arms = in_order(relative["arm"])
     canvas, panels = plt.subplots(1, len(PANELS), figsize=(WIDTH, 1.1 + 0.17 * len(arms)), sharey=True)
     for number, (axes, (quantity, (title, label))) in enumerate(zip(panels, PANELS.items(), strict=True)):
-        for index, ((model, dtype, _, device, shared), rows) in enumerate(relative.groupby(WHERE, sort=False)):
+        for index, ((model, dtype, _, device, shared, commit), rows) in enumerate(relative.groupby(WHERE, sort=False)):
             name = f"{model}, {dtype}, {device}, {'sharing its base' if shared else 'alone'}"
+            name += f", at {commit}" if commit else ""
             axes.plot(rows[quantity], [arms.index(arm) for arm in rows["arm"]], label=name, **mark(index))
         axes.axvline(1, color=REFERENCE, linewidth=0.8)
         axes.set(xlabel=label, ylim=(len(arms) - 0.5, -0.5))
@@ -80,10 +82,10 @@ def caption(frame: pd.DataFrame) -> str:
         for _, row in lora.iterrows()
     )
     return (
-        f"Cost of training against LoRA's on the same task and machine, means over tasks; {span(frame['runs'])} runs a "
-        f"task and arm. LoRA itself: {levels}. FLOPs: 4 a token for every weight in a matrix product, 2 more where it "
-        "is trained, and attention's products. Seconds include the evaluations after every epoch and whatever else "
-        "the machine was doing"
+        "Cost of training against LoRA's on the same task, machine and commit, means over tasks; "
+        f"{span(frame['runs'])} runs a task and arm. LoRA itself: {levels}. FLOPs: 4 a token for every weight in a "
+        "matrix product, 2 more where it is trained, and attention's products. Seconds include the evaluations after "
+        "every epoch, what a process compiles for the first fleet that it has, and whatever else the machine was doing"
         f"{'; runs that shared a base have an equal part of seconds and memory' if frame['shared'].any() else ''}."
     )
 

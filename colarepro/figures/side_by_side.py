@@ -76,6 +76,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
             panels[number].plot(rows["length"], factor * rows["mean"], label=task, **style)
         _means(panels[number], here[here["task"] == ALL], factor)
         panels[number].set_ylabel(label)
+        panels[number].set_xticks(sorted(here["length"].unique()))
         letter(panels[number], number, f"language model, {quantity}")
     for axes in panels:
         axes.set_xlabel("chain length")

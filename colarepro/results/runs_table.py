@@ -16,8 +16,8 @@ def runs_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row for every record of kind ``llm``, whatever its status, in the order of the columns `CELL`.
 
     Beside `CELL`: ``rest`` (what else was asked, as text), ``learning_rate`` (NaN where the arm reads none), ``seed``
-    (NA likewise), ``data_seed``, ``status``, ``identity``, ``device`` and ``test_examples`` (items judged; 0 without
-    predictions); then all scores and costs under the names that the record has, NaN where a run has none.
+    (NA likewise), ``data_seed``, ``status``, ``identity``, ``device``, ``commit`` and ``test_examples`` (items judged;
+    0 without predictions); then all scores and costs under the names that the record has, NaN where a run has none.
     """
     rows = []
     for record in records:
@@ -38,6 +38,7 @@ def runs_table(records: Iterable[Record]) -> pd.DataFrame:
                 "status": record.status,
                 "identity": record.identity,
                 "device": record.environment.get("device", ""),
+                "commit": record.environment.get("commit", "")[:7],
                 "test_examples": len(record.predictions.get("test", ())),
                 "dev_loss": np.nan,
                 **record.scores,
