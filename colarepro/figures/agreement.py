@@ -72,12 +72,13 @@ def _cell(row: pd.Series) -> str:
 
 def caption(frame: pd.DataFrame) -> str:
     repetitions = frame.dropna(subset="repetitions").set_index("half")["repetitions"]
-    theory, models = repetitions.drop(MODELS), repetitions[[MODELS]]
+    theory, models = repetitions[repetitions.index != MODELS], repetitions[repetitions.index == MODELS]
+    draws = f"{span(models)} draws" if len(models) else "too few tasks or arms"
     return (
         "Statements that both halves test: first minus second, or their ratio (×), paired, with 95 % intervals. "
         f"Theory: {span(theory)} seeds; chains of eight rank-1 links on noiseless regression after equal gradients, of "
         "ten on the digits, of 96 on the quadratic; for unseen data and gaps rank-1 links on regression with noise "
-        f"{NOISE:g} and {SAMPLES} samples. Language models: {setting(frame)}, {span(models)} draws, chains of two "
+        f"{NOISE:g} and {SAMPLES} samples. Language models: {setting(frame)}, {draws}, chains of two "
         "links of rank 8 where no length is named, mean over tasks. Supported or contradicted: the whole interval is "
         "on one side of no difference. The halves agree or differ only where both can tell."
     )

@@ -28,10 +28,12 @@ ALONG = {
 """Title and axis of what is drawn against the step."""
 BY_PLACE = {
     "spectrum": ("spectrum at the end", "singular value", "number of the singular value"),
-    "angles_columns": ("angles of consecutive links' outputs", "degrees", ""),
-    "angles_rows": ("angles of consecutive links' inputs", "degrees", "number of the principal angle"),
+    "angles_columns": ("angles of links' outputs", "degrees", ""),
+    "angles_rows": ("angles of links' inputs", "degrees", "number of the principal angle"),
 }
 """Title, axis and horizontal axis of what is drawn against a place."""
+ABREAST = 3
+"""Tasks that a page has room for; more make it wider."""
 TABLED = ("loss", "rank", "stable_rank", "epsilon", "cosine_top", "cosine_gradient", "gradient_norm", "delta_norm")
 """What only the table has."""
 
@@ -88,7 +90,8 @@ def draw(frame: pd.DataFrame) -> Canvas:
     ]
     rows = [*ALONG, *(quantity for quantity in BY_PLACE if (frame["quantity"] == quantity).any())]
     several = len({model for model, _, _ in cases}) > 1
-    canvas, panels = plt.subplots(len(rows), len(cases), figsize=(WIDTH, 0.8 + 1.25 * len(rows)), squeeze=False)
+    size = WIDTH * max(1, len(cases) / ABREAST), 0.8 + 1.25 * len(rows)
+    canvas, panels = plt.subplots(len(rows), len(cases), figsize=size, squeeze=False)
     arms = in_order(frame["arm"])
     for column, (model, dtype, task) in enumerate(cases):
         here = frame[(frame["model"] == model) & (frame["dtype"] == dtype) & (frame["task"] == task)]
@@ -105,7 +108,8 @@ def draw(frame: pd.DataFrame) -> Canvas:
                 _by_place(axes, of_quantity, here[here["quantity"] == f"{quantity}_chance"], arms)
             _decorate(axes, quantity, of_quantity)
             axes.set_ylabel(label if column == 0 else "")
-            letter(axes, row * len(cases) + column, f"{model}, {task}: {title}" if several else f"{task}: {title}")
+            case = f"{model}, {task}" if several else task
+            letter(axes, row * len(cases) + column, case if column else f"{case}: {title}")
     legend(canvas, 3)
     return canvas
 

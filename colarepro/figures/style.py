@@ -47,5 +47,7 @@ def style() -> Iterator[None]:
 
 
 def letter(axes: Axes, index: int, title: str) -> None:
-    """Title of a panel, with its letter."""
-    axes.set_title(f"({ascii_lowercase[index]}) {title}", loc="left")
+    """Title of a panel, with its letter: a to z, then aa, ab and so on."""
+    before, own = divmod(index, len(ascii_lowercase))
+    name = (ascii_lowercase[before - 1] if before else "") + ascii_lowercase[own]
+    axes.set_title(f"({name}) {title}", loc="left")

@@ -57,10 +57,20 @@ def test_a_panel_a_quantity_and_task(table: pd.DataFrame) -> None:
     plt.close(alone)
 
 
+def test_more_tasks_than_the_alphabet_has_letters_for() -> None:
+    runs = [watched("cola, length 2", task) for task in ("cb", "wsc", "wic", "rte")]
+    canvas = figure("anatomy").draw(figure("anatomy").table(runs))
+    assert isinstance(canvas, plt.Figure)
+    assert [axes.get_title(loc="left") for axes in canvas.axes][25:28] == ["(z) cb", "(aa) wic", "(ab) rte"]
+    plt.close(canvas)
+
+
 def test_lines_are_means_over_draws(table: pd.DataFrame) -> None:
     canvas = figure("anatomy").draw(table)
     assert isinstance(canvas, plt.Figure)
-    (axes,) = [axes for axes in canvas.axes if "rte: held-out perplexity" in axes.get_title(loc="left")]
+    row = next(axes for axes in canvas.axes if "held-out perplexity" in axes.get_title(loc="left"))
+    axes = canvas.axes[canvas.axes.index(row) + 1]
+    assert axes.get_title(loc="left") == "(j) rte"
     lora = next(line for line in axes.lines if line.get_label() == "lora")
     assert list(lora.get_xdata()) == [0, 10, 20]
     assert list(lora.get_ydata()) == pytest.approx([1, 1.75, 2.5])  # of draws that end at 2 and 3

@@ -70,6 +70,14 @@ def test_agreement_has_the_language_models_means(records: list[Record]) -> None:
     assert found[["value", "low", "high"]].tolist() == mean[["difference", "low", "high"]].tolist()
 
 
+def test_agreement_of_lora_alone_says_that_language_models_were_not_measured(
+    theory: list[Record], runs: list[Record]
+) -> None:
+    table = figure("agreement").table([*theory, *(record for record in runs if record.config["method"] == "lora")])
+    assert set(table.loc[table["half"] == MODELS, "word"]) == {"not measured"}
+    assert "too few tasks or arms" in figure("agreement").caption(table)
+
+
 def test_a_smaller_gap_supports_a_smaller_gap(records: list[Record], runs: list[Record]) -> None:
     def gaps(name: str) -> list[float]:
         own = [chosen(runs, task, name) for task in TASKS]
