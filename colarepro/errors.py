@@ -18,6 +18,14 @@ class ColaError(ValueError):
         super().__init__(" ".join(sentence.splitlines()).encode(errors="backslashreplace").decode())
 
 
+class NotFiniteError(ColaError):
+    """What was trained is not finite any more: a run's end, and no mistake of the user's."""
+
+
+class UnwrittenError(ColaError):
+    """A record could not be written; what it says is lost unless its run's state is kept."""
+
+
 def quoted(value: Any) -> str:
     """A value as a sentence quotes it: as Python writes it, but at most eighty characters."""
     try:

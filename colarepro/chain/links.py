@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from colarepro.chain.schedule import Schedule
 from colarepro.chain.sharded import is_sharded, whole
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, NotFiniteError
 
 
 class Links(ABC):
@@ -87,10 +87,10 @@ class Links(ABC):
                 raise ColaError(f"The adapter of {name} is merged or disabled; undo that before a knot is tied.")
 
     def check_finite(self, link: int) -> None:
-        """Raise `ColaError` if the current link, number ``link``, holds a NaN or an infinity."""
+        """Raise `NotFiniteError` if the current link, number ``link``, holds a NaN or an infinity."""
         for name, parameters in self.parameters.items():
             if not all(bool(torch.isfinite(whole(parameter.detach())).all()) for parameter in parameters):
-                raise ColaError(f"Link {link} of {name} holds a NaN or an infinity; the knot was not tied.")
+                raise NotFiniteError(f"Link {link} of {name} holds a NaN or an infinity; the knot was not tied.")
 
     def keep_ranks_on_load(self) -> None:
         """From now on, loading a state dict skips a link's tensors of another shape: `restore` has the last word.

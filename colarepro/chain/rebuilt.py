@@ -15,7 +15,7 @@ from colarepro.chain.links import Links, refuse_tied, seeded
 from colarepro.chain.schedule import Schedule
 from colarepro.chain.standing import Standing
 from colarepro.chain.target import full_precision, is_plain
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, NotFiniteError
 
 BASE = "base_model.model."
 """Where a PEFT model keeps the model that it adapts; a method's shared tensors lie beside it."""
@@ -166,7 +166,7 @@ class RebuiltLinks(Links):
         base = self.model.base_model.merge_and_unload(safe_merge=True)
         for name, weight in self._base_weights():
             if not bool(torch.isfinite(weight).all()):
-                raise ColaError(f"Merging the link gives a NaN or an infinity in {name}; the knot was not tied.")
+                raise NotFiniteError(f"Merging the link gives a NaN or an infinity in {name}; the knot was not tied.")
         return base
 
     def _build(self, rank: int | None, seed: int, link: int) -> None:

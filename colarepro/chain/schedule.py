@@ -1,6 +1,7 @@
 """When a chain ties its knots, and how each link starts."""
 
 import math
+import sys
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
@@ -74,6 +75,8 @@ class Schedule:
             raise ColaError(f"The chain has {quoted(links)} links; expected at most {MOST_LINKS}.")
         if not all(map(math.isfinite, self.knot_epochs)):
             raise ColaError(f"A knot is tied after epochs {quoted(self.knot_epochs)}; expected finite numbers.")
+        if self.initialization == "same" and self.ranks and max(self.ranks) > self.ranks[0]:
+            raise ColaError(f"Ranks {quoted(self.ranks)} grow, but initialization='same' has only the first link's A.")
         if self.ranks and len(self.ranks) != links:
             raise ColaError(f"{len(self.ranks)} ranks were given for {links} links; expected one rank a link.")
         if self.fold == "none" and (len(set(self.ranks)) > 1 or self.initialization != "fresh"):
@@ -112,7 +115,8 @@ class Schedule:
         elif self.knot_epochs:
             if steps_per_epoch is None:
                 raise ColaError("Knots are given in epochs, but the number of steps in an epoch is unknown here.")
-            knots = tuple(round(epoch * steps_per_epoch) for epoch in self.knot_epochs)
+            largest = sys.float_info.max  # a huge number times another is infinite, which no step is
+            knots = tuple(round(min(epoch * steps_per_epoch, largest)) for epoch in self.knot_epochs)
         else:
             knots = self.knot_steps or (round(0.6 * total_steps),)
         for knot in knots:

@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from colarepro.chain.first import draw_link
 from colarepro.chain.links import refuse_tied
 from colarepro.chain.sharded import is_regular, is_sharded, made_whole, over_parts, own, own_block, whole
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, NotFiniteError
 
 _MERGEABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -132,7 +132,7 @@ class Target:
     def fold(self, past: Factors | None) -> None:
         """Make ``past`` the sum of the past links, and the layer compute with it.
 
-        Raises `ColaError` if the merged weight is not finite in the weight's dtype; the caller folds back.
+        Raises `NotFiniteError` if the merged weight is not finite in the weight's dtype; the caller folds back.
         """
         if self.stacked:
             self._stack(past)
@@ -140,7 +140,7 @@ class Target:
             base = self.layer.get_base_layer()
             weight, bias = self.merged(past)
             if not over_parts(base.weight, bool(torch.isfinite(weight).all()), and_):
-                raise ColaError(
+                raise NotFiniteError(
                     f"Merging into {self.name} overflows {weight.dtype}; use fold='stack' or a wider dtype."
                 )
             own(base.weight.detach()).copy_(weight)
@@ -258,10 +258,14 @@ def _reshape(parameter: nn.Parameter, shape: Sequence[int]) -> None:
 @contextmanager
 def full_precision(device_type: str) -> Iterator[None]:
     """No TF32 or autocast products, which many training scripts switch on."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    # Not by `set_float32_matmul_precision`, which raises once a script has used these.
+    backends: tuple[Any, ...] = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = [backend.fp32_precision for backend in backends]
     try:
+        for backend in backends:
+            backend.fp32_precision = "ieee"
         with torch.autocast(device_type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision

@@ -9,6 +9,7 @@ from typing import Any
 from peft.tuners.lora.layer import LoraLayer
 
 from colarepro.chain import Plan, Schedule
+from colarepro.chain.target import targets_of
 from colarepro.methods import method
 from colarepro.runs.config import RunConfig
 from colarepro.runs.costs import Counted, Fed, count, flops_by_formula, product_weights, trained_in_products
@@ -40,6 +41,12 @@ class Arm:
     def rows(self) -> int:
         """Rows of A that all links together need."""
         return sum(self.ranks)
+
+    @property
+    def row_of_numbers(self) -> int:
+        """Numbers in a row of A and of B, of all adapted layers, whether they are trained or not."""
+        layers = [each for each in self.model.modules() if isinstance(each, LoraLayer)]
+        return sum(each.in_features + each.out_features for each in layers)
 
     def scaling(self, link: int) -> float:
         """Factor of a link's product."""
@@ -112,6 +119,9 @@ def _read(config: RunConfig) -> Arm:
     prepared = prepare(model, config.adapter, config.chain, config.seed)
     schedule = prepared.chain.schedule if prepared.chain is not None else Schedule(length=1)
     layers = {name: each for name, each in prepared.model.named_modules() if isinstance(each, LoraLayer)}
+    for target in targets_of(prepared.model, "default", "none") if layers else ():
+        for rank in schedule.ranks:
+            target.check_rank(rank)
     ranks: tuple[int, ...] = ()
     if layers:
         links = 1 if schedule.fold == "none" else schedule.links

@@ -1,7 +1,6 @@
 """The voyage of a fleet: every step of every run, each epoch's judgement, and a record a run."""
 
 import dataclasses
-import gc
 import json
 import math
 import time
@@ -30,7 +29,8 @@ from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record
 from colarepro.runs.config import RunConfig
 from colarepro.runs.costs import Fed, peak_bytes, reset_peak
-from colarepro.runs.judge import judge
+from colarepro.runs.devices import tidy
+from colarepro.runs.judge import NEVER_FINITE, judge
 from colarepro.runs.material import gather
 from colarepro.runs.order import order
 from colarepro.tasks import Example, encode
@@ -60,8 +60,7 @@ class Fleet:
         alone, through the Trainer."""
         if device.startswith("cuda"):
             torch.cuda.set_device(device)  # graphs are recorded on the current device
-            gc.collect()  # an earlier fleet's parts know each other, so it does not go by itself
-            torch.cuda.empty_cache()
+            tidy(device)
         reset_peak(device)
         started = time.perf_counter()
         first = configs[0]
@@ -71,7 +70,7 @@ class Fleet:
         self._lay_out(loaded.tokenizer, first.max_length)
         self.arms = [arm_of(material.config, len(material.splits.train)) for material in self.materials]
         self.steps = self.arms[0].plan.total_steps
-        self.model = loaded.model
+        self.model, self.weights = loaded.model, loaded.digest
         probe = Probe(self.model, self.pool.some_tokens(3), self.verbalizers, device)
         self.stack = share(self.model, self.arms, self.verbalizers, device, getattr(torch, first.dtype))
         probe.check(self.model, len(self.arms))
@@ -239,14 +238,18 @@ class Fleet:
         with written_aside(folder / STATE) as aside:
             tensors = self.stack.state() | {"best": self.best}
             numbers = {"steps": steps, "tokens": self.tokens, "positions": self.positions}
-            save_file(tensors, aside, metadata={"courses": courses} | {name: str(n) for name, n in numbers.items()})
+            words = {"weights": self.weights, "courses": courses} | {name: str(n) for name, n in numbers.items()}
+            save_file(tensors, aside, metadata=words)
 
     def _load(self, folder: Path) -> int:
-        """The steps that were done when the state in ``folder`` was saved; 0 if there is none."""
+        """The steps that were done when the state in ``folder`` was saved; 0 if there is none on these weights."""
         if not (folder / STATE).exists():
             return 0
         with safe_open(folder / STATE, framework="pt", device=self.device) as file:
-            metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata()
+            if metadata.get("weights") != self.weights:
+                return 0
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         steps, self.tokens, self.positions = (int(metadata[name]) for name in ("steps", "tokens", "positions"))
         courses = json.loads(metadata["courses"])
         self.courses = [Course(**course | {"fed": Fed(**course["fed"])}) for course in courses]
@@ -259,7 +262,7 @@ class Fleet:
         started = time.perf_counter()
         for course in self.courses:
             if not course.dev_losses and not course.reason:
-                course.reason = "The dev loss was not finite after any epoch."
+                course.reason = NEVER_FINITE
         found = [self._scores_of(self.train), self._scores_of(self.test)]
         self.stack.values.copy_(self.best)
         self.stack.round()

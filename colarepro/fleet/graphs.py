@@ -61,6 +61,8 @@ class Steps:
                 self._step(plan, shape, number)
         except RuntimeError:  # also what ends a recording that went wrong
             self._pool = None
+            self._recorded.clear()  # no step is replayed from now on, and memory is short
+            torch.cuda.empty_cache()
             return None
         self._recorded[shape] = _Recorded(plan, number, graph)
         return self._recorded[shape]

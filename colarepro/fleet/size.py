@@ -35,9 +35,7 @@ def fleet_size(configs: Sequence[RunConfig], device: str, processes: int = 1) ->
     if device.startswith("cuda"):
         arms = [arm_of(each, len(splits.train)) for each in configs]
         rows = max(arm.rows for arm in arms)  # every run's adapter has as many
-        numbers = max(
-            arm.parameters_first * rows // arm.ranks[0] if arm.ranks else arm.parameters_first for arm in arms
-        )
+        numbers = max(rows * arm.row_of_numbers if arm.ranks else arm.parameters_first for arm in arms)
         bytes_each = NUMBER * numbers + arms[0].counted.activations_of(1, round(tokens))
         size = min(size, SHARE / processes * free_bytes(device) / bytes_each)
     return max(1, min(MOST, int(size)))

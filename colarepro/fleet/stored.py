@@ -37,18 +37,20 @@ def sail_stored(configs: Sequence[RunConfig], store: Store, device: str) -> list
         if not mine:
             return []
         folder = store.unfinished("fleet-" + hashlib.sha256("".join(identities).encode()).hexdigest()[:16])
+        # An interruption, or a record that cannot be written, leaves the fleet's state.
         try:
-            for record in Fleet(mine, device).sail(folder):
-                store.put(record)
-        except ColaError as error:
-            print(f"a fleet of {len(mine)} runs goes on singly: {error}", file=sys.stderr)
-            return mine
-        except torch.cuda.OutOfMemoryError:
+            records = Fleet(mine, device).sail(folder)
+        except (ColaError, torch.cuda.OutOfMemoryError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, ColaError):
+                print(f"a fleet of {len(mine)} runs goes on singly: {error}", file=sys.stderr)
+                return mine
             if len(mine) == 1:
                 raise
         else:
-            return []
-        finally:
+            for record in records:
+                store.put(record)
             shutil.rmtree(folder, ignore_errors=True)
+            return []
     half = len(mine) // 2
     return sail_stored(mine[:half], store, device) + sail_stored(mine[half:], store, device)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, UnwrittenError
 from colarepro.files import written_aside
 from colarepro.results.archive import SUFFIX, Archive, read_archive, write_archive
 from colarepro.results.damage import Damage
@@ -88,7 +88,7 @@ class Store:
             with written_aside(path) as aside:
                 aside.write_text(record.to_json())
         except OSError as error:
-            raise ColaError(f"The record {path} could not be written: {error.strerror}.") from error
+            raise UnwrittenError(f"The record {path} could not be written: {error.strerror}.") from error
         return path
 
     def pack(self, archive: Path) -> tuple[int, int]:

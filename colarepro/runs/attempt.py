@@ -7,9 +7,11 @@ import torch
 from threadpoolctl import threadpool_limits
 from transformers.utils import logging
 
+from colarepro.errors import UnwrittenError
 from colarepro.fleet.stored import sail_stored
 from colarepro.results import Store
 from colarepro.runs.config import RunConfig
+from colarepro.runs.devices import tidy
 from colarepro.runs.stored import BusyError, failed, run_stored
 
 
@@ -28,6 +30,8 @@ def attempt(configs: list[RunConfig], folder: Path, device: str, keep: bool, rep
     if len(configs) > 1:
         try:
             left = sail_stored(configs, store, device)
+        except UnwrittenError:  # alone, each would be trained for nothing, too
+            raise
         except Exception as error:  # whatever keeps them from sailing together, alone each says for itself
             print(f"a fleet of {len(configs)} runs goes on singly: {type(error).__name__}: {error}", file=sys.stderr)
     for config in left:
@@ -37,4 +41,5 @@ def attempt(configs: list[RunConfig], folder: Path, device: str, keep: bool, rep
             continue
         except Exception as error:  # it is this run's and must not stop the others
             store.put(failed(config, error, device))
+    tidy(device)
     return len(configs)

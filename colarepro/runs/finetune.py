@@ -10,7 +10,7 @@ import numpy as np
 from transformers import EvalPrediction, PrinterCallback, TrainerCallback, TrainingArguments, set_seed
 
 from colarepro.chain.first import draw_first_link
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, NotFiniteError
 from colarepro.methods import method
 from colarepro.methods.prepared import Prepared
 from colarepro.models.attention import without_cudnn_attention
@@ -19,6 +19,7 @@ from colarepro.runs import ranks
 from colarepro.runs.checkpoints import MarkWhole, last_whole
 from colarepro.runs.config import RunConfig
 from colarepro.runs.costs import count, flops_by_formula, peak_bytes, reset_peak
+from colarepro.runs.judge import NEVER_FINITE
 from colarepro.runs.keep import keep_model
 from colarepro.runs.material import Material
 from colarepro.runs.shard import shard
@@ -56,8 +57,8 @@ def finetune(
         shard(prepared.model, device)
     with tempfile.TemporaryDirectory(prefix="colarepro-") as scratch:
         folder = ranks.by_first(lambda: Path(scratch) if folder is None else folder)
-        checkpoint = ranks.by_first(lambda: last_whole(folder))
-        divergence, mark = StopOnDivergence(), MarkWhole()
+        checkpoint = ranks.by_first(lambda: last_whole(folder, loaded.digest))
+        divergence, mark = StopOnDivergence(), MarkWhole(loaded.digest)
         chain = [] if prepared.chain is None else [prepared.chain]
         watching = [] if watch is None else [watch(prepared)]
         trainer = CandidateTrainer(
@@ -82,12 +83,12 @@ def finetune(
         try:
             with without_cudnn_attention():
                 trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        except ColaError as error:
-            if trainer.state.global_step == 0:  # a chain that cannot be
-                raise
-            reason = str(error)  # a knot refused a link that is not finite
+        except NotFiniteError as error:  # a knot refused the link
+            reason = str(error)
         if divergence.diverged_at is not None:
             reason = f"The training loss was not finite at step {divergence.diverged_at}."
+        elif not reason and not trainer.scores_last:
+            reason = NEVER_FINITE
         trained_at = time.perf_counter()
         predictions: list[list[int]] = []
         judged: dict[str, float] = {}

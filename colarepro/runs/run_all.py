@@ -74,7 +74,10 @@ def _units(configs: Sequence[RunConfig], fleet: int | None, device: str, size: S
     """Fleets, and then, since small ones fill up the end, runs alone as fleets of one."""
     fleets, alone = grouped(configs)
     for runs in fleets:
-        count = -(-len(runs) // (fleet or size(runs, device)))
+        try:
+            count = -(-len(runs) // (fleet or size(runs, device)))
+        except ColaError:  # of one of them, which says so itself
+            count = len(runs)
         # Neighbours in a sweep have about as many links, and a fleet has room for the most links among its runs.
         bounds = [len(runs) * number // count for number in range(count + 1)]
         yield from (runs[start:stop] for start, stop in itertools.pairwise(bounds))

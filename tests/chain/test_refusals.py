@@ -53,6 +53,16 @@ def test_a_merge_that_overflows_half_precision() -> None:
     assert_same(before, snapshot(model, chain, optimizer))
 
 
+def test_a_schedule_whose_ranks_outgrow_the_first_link_s_A() -> None:
+    with pytest.raises(ColaError, match=r"Ranks \(1, 4\) grow, but initialization='same' has only the first link's A"):
+        Schedule(knot_steps=(2,), ranks=(1, 4), initialization="same")
+
+
+def test_a_knot_after_more_epochs_than_a_number_holds() -> None:
+    with pytest.raises(ColaError, match=r"A knot falls on step .*; expected one inside the run, from 1 to 8"):
+        Schedule(knot_epochs=(1e308,)).resolve(9, 100)
+
+
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
 def test_a_quantised_base(dtype: torch.dtype) -> None:
     model = peft_model()

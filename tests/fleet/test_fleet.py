@@ -3,6 +3,7 @@
 import dataclasses
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch._dynamo.utils import counters
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from colarepro.chain import Schedule
+from colarepro.errors import ColaError, UnwrittenError
 from colarepro.fleet import fleet as voyage
 from colarepro.fleet import size
 from colarepro.fleet.arm import arm_of
@@ -25,7 +27,7 @@ from colarepro.methods import Adapter
 from colarepro.results import Record, Store
 from colarepro.runs import RunConfig, perform
 from colarepro.runs.material import splits_of
-from colarepro.runs.run_all import run_all
+from colarepro.runs.run_all import _units, run_all
 from tests.runs.test_perform import comparable
 
 TWO_KNOTS = Schedule(knot_steps=(3, 5))
@@ -195,6 +197,87 @@ def test_a_killed_fleet_goes_on_as_if_nothing_had_been(
     assert steps == list(range(3 * epoch, 9))
 
 
+def interrupted_after_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Fleet._save
+
+    def save(fleet: Fleet, folder: Path, steps: int) -> None:
+        original(fleet, folder, steps)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(voyage, "SAVED_AFTER", 0.0)
+    monkeypatch.setattr(Fleet, "_save", save)
+
+
+def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the steps that fleets take from now on."""
+    steps: list[int] = []
+    original = Fleet._step
+    monkeypatch.setattr(
+        Fleet, "_step", lambda fleet, step, batches: (steps.append(step), original(fleet, step, batches))
+    )
+    return steps
+
+
+def test_an_interrupted_sweep_goes_on(config: RunConfig, tmp_path: Path) -> None:
+    configs = [dataclasses.replace(config, seed=seed) for seed in (0, 1)]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        interrupted_after_an_epoch(monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(configs, Store(tmp_path), fleet=2)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        steps = steps_of(monkeypatch)
+        records = run_all(configs, Store(tmp_path), fleet=2)
+    assert steps == list(range(3, 9))
+    for record, one in zip(records, configs, strict=True):
+        assert_equal(record, perform(one))
+    assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_a_fleet_whose_records_cannot_be_written_is_not_trained_again(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Path:
+        raise UnwrittenError("The record could not be written: No space left on device.")
+
+    configs = [dataclasses.replace(config, seed=seed) for seed in (0, 1)]
+    monkeypatch.setattr(voyage, "SAVED_AFTER", 0.0)
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(Store, "put", full)
+        with pytest.raises(UnwrittenError):
+            run_all(configs, Store(tmp_path), fleet=2)
+    steps = steps_of(monkeypatch)
+    assert [record.status for record in run_all(configs, Store(tmp_path), fleet=2)] == ["done", "done"]
+    assert not steps
+
+
+def test_a_fleet_does_not_go_on_upon_other_weights(config: RunConfig, tmp_path: Path) -> None:
+    shutil.copytree(config.model, tmp_path / "model")
+    configs = [dataclasses.replace(config, model=str(tmp_path / "model"), seed=seed) for seed in (0, 1)]
+    killed(configs, tmp_path / "work", 1)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(1.1)
+    model.save_pretrained(tmp_path / "model")
+    for again, one in zip(Fleet(configs, "cpu").sail(tmp_path / "work"), configs, strict=True):
+        assert_equal(again, perform(one))
+
+
+def test_a_rank_that_a_layer_cannot_hold(config: RunConfig) -> None:
+    chain = Schedule(knot_steps=(3,), ranks=(8, 200))
+    with pytest.raises(ColaError, match=r"Rank 200 is more than .* can hold, whose weight is 96 × 96"):
+        Fleet([dataclasses.replace(config, chain=chain)], "cpu")
+
+
+def test_a_run_that_cannot_be_does_not_keep_others_from_theirs(config: RunConfig, tmp_path: Path) -> None:
+    """Also where fleets are sized."""
+    late = dataclasses.replace(config, chain=Schedule(knot_steps=(5000,)))
+
+    def size(configs: list[RunConfig], device: str) -> int:
+        return len([arm_of(each, 24) for each in configs])
+
+    assert list(_units([config, late], None, "cpu", size)) == [[config], [late]]
+
+
 def test_a_sweep_sails_in_fleets(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What can sail together does, in fleets of the size asked for; the rest runs alone; records are the same."""
     configs = [
@@ -284,7 +367,7 @@ def test_a_fleet_is_as_large_as_tokens_and_memory_allow(config: RunConfig, monke
     monkeypatch.setattr(size, "MOST", 3)
     assert fleet_size([config], "cpu") == 3
     arm = arm_of(config, 24)
-    each = arm.counted.activations_of(1, round(tokens)) + size.NUMBER * 3 * arm.parameters_trained
+    each = arm.counted.activations_of(1, round(tokens)) + size.NUMBER * 3 * arm.parameters_trained  # three links alike
     monkeypatch.setattr(size, "free_bytes", lambda _: 2.5 * each / size.SHARE)
     assert fleet_size([config], "cuda:0") == 2
     assert fleet_size([config], "cuda:0", processes=2) == 1

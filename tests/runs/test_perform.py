@@ -1,6 +1,7 @@
 """One run, from configuration to record."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,13 @@ def test_divergence_is_a_record(config: RunConfig) -> None:
     assert record.status == "diverged"
     assert "not finite" in record.reason
     assert record.scores == {}
+
+
+def test_a_last_step_after_which_nothing_is_finite(config: RunConfig) -> None:
+    """Every training loss is finite, but no dev loss."""
+    record = perform(dataclasses.replace(config, method="full", learning_rate=1e30, max_steps=1))
+    assert (record.status, record.reason) == ("diverged", "The dev loss was not finite after any epoch.")
+    assert all(map(math.isfinite, record.curves["loss"]))
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
 """A run that is killed and started again leaves the record of the undisturbed run, bit for bit."""
 
 import dataclasses
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 from colarepro.chain import ChainCallback, Schedule
 from colarepro.chain.chain import Chain
@@ -151,10 +155,25 @@ def test_a_run_that_is_killed_twice(config: RunConfig, tmp_path: Path) -> None:
 
 
 def test_half_written_checkpoints_are_not_taken(tmp_path: Path) -> None:
-    for step, whole in ((3, True), (6, True), (9, False)):
+    for step, weights in ((3, "mine"), (6, "mine"), (9, ""), (12, "others")):
         (tmp_path / f"checkpoint-{step}").mkdir()
-        if whole:
-            (tmp_path / f"checkpoint-{step}" / MARK).write_text("{}")
-    assert last_whole(tmp_path) == tmp_path / "checkpoint-6"
+        if weights:
+            (tmp_path / f"checkpoint-{step}" / MARK).write_text(json.dumps({"weights": weights}))
+    assert last_whole(tmp_path, "mine") == tmp_path / "checkpoint-6"
     assert not (tmp_path / "checkpoint-9").exists()
-    assert last_whole(tmp_path / "nothing") is None
+    assert not (tmp_path / "checkpoint-12").exists()
+    assert last_whole(tmp_path / "nothing", "mine") is None
+
+
+@pytest.mark.parametrize("method", ["lora", "cola"])
+def test_a_run_does_not_go_on_upon_other_weights(config: RunConfig, method: str, tmp_path: Path) -> None:
+    """A model's folder may hold other weights by then."""
+    copied = tmp_path / "model"
+    shutil.copytree(config.model, copied)
+    config = dataclasses.replace(config, method=method, model=str(copied))
+    killed(config, tmp_path / "work", INSTANTS["after the second save"])
+    model = AutoModelForCausalLM.from_pretrained(copied)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(1.1)
+    model.save_pretrained(copied)
+    assert comparable(perform(config, folder=tmp_path / "work")) == comparable(perform(config))
