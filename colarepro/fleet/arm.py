@@ -12,7 +12,7 @@ from colarepro.chain import Plan, Schedule
 from colarepro.chain.target import targets_of
 from colarepro.methods import method
 from colarepro.runs.config import RunConfig
-from colarepro.runs.costs import Counted, Fed, count, flops_by_formula, product_weights, trained_in_products
+from colarepro.runs.costs import Counted, Fed, count_once, flops_by_formula, product_weights, trained_in_products
 from colarepro.runs.estimate import on_meta
 
 
@@ -136,17 +136,5 @@ def _read(config: RunConfig) -> Arm:
         parameters_frozen=sum(p.numel() for p in prepared.model.parameters() if not p.requires_grad),
         parameters_first=sum(p.numel() for p in prepared.model.parameters() if p.requires_grad),
         products_first=trained_in_products(product_weights(prepared.model)),
-        counted=_count(config, prepared.model),
+        counted=count_once(config.model, prepared.model),
     )
-
-
-def _count(config: RunConfig, model: Any) -> Counted:
-    """Counting is slow, and most arms of a sweep train tensors of the same names and shapes."""
-    trained = tuple((name, tuple(p.shape)) for name, p in model.named_parameters() if p.requires_grad)
-    key = config.model, config.dtype, trained
-    if key not in _counted:
-        _counted[key] = count(model)
-    return _counted[key]
-
-
-_counted: dict[tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]], Counted] = {}

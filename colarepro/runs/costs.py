@@ -145,6 +145,18 @@ def count(model: Any) -> Counted:
     return Counted(_quadratic(flops), _quadratic(saved), trained_in_products(product_weights(model)))
 
 
+def count_once(name: str, model: Any) -> Counted:
+    """`count` of a model of this name, once for all that train tensors of the same names, shapes and dtypes: counting
+    is slow, and most arms of a sweep do."""
+    tensors = tuple((key, tuple(p.shape), p.dtype, p.requires_grad) for key, p in model.named_parameters())
+    if (name, tensors) not in _counted:
+        _counted[name, tensors] = count(model)
+    return _counted[name, tensors]
+
+
+_counted: dict[tuple[str, tuple[Any, ...]], Counted] = {}
+
+
 @contextmanager
 def _watched(kept: dict[int, int]) -> Any:
     def pack(tensor: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What a run will take, before it starts: from its model's shape and its prompts' lengths, without the weights."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from colarepro.models.load import load_shape, load_tokenizer
 from colarepro.runs.config import RunConfig
 from colarepro.runs.costs import (
     Fed,
-    count,
+    count_once,
     flops_by_formula,
     forward_flops_by_formula,
     product_weights,
@@ -45,14 +46,9 @@ class Estimate:
 
 def estimate(config: RunConfig) -> Estimate:
     """Reads the task's data, the tokenizer and the model's configuration; raises `ColaError` where the run would."""
-    task = load_task(config.task)
-    splits = splits_of(config)
-    tokenizer = load_tokenizer(config.model)
-    encoded = [encode(task, part, tokenizer, config.max_length) for part in (splits.train, splits.dev, splits.test)]
-    # Verbalizers of several tokens are fed with the prompt, a row each.
-    rows = 1 if encoded[0].single_token else len(encoded[0].candidates)
-    longest_candidate = 0 if rows == 1 else max(map(len, encoded[0].candidates))
-    train, dev, test = ([len(prompt) + longest_candidate for prompt in part.prompts] for part in encoded)
+    drawn = ("task", "model", "data_dir", "data_seed", "protocol", "max_length")
+    counts = ("train_examples", "dev_examples", "test_examples")
+    rows, train, dev, test = _lengths(RunConfig(**{name: getattr(config, name) for name in (*drawn, *counts)}))
     if config.method == "in-context":
         shown = config.demonstrations * sum(train) // len(train)
         dev, test = ([min(length + shown, config.max_length) for length in part] for part in (dev, test))
@@ -82,8 +78,23 @@ def estimate(config: RunConfig) -> Estimate:
     size = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
     if trains:
         size += ADAM * sum(p.numel() for p in model.parameters() if p.requires_grad)
-        size += count(model).activations_of(rows * config.batch_size // config.accumulation, max(train))
+        size += count_once(config.model, model).activations_of(
+            rows * config.batch_size // config.accumulation, max(train)
+        )
     return Estimate(flops, max(waiting, flops / FLOPS_PER_SECOND), size)
+
+
+@functools.lru_cache(maxsize=16)
+def _lengths(config: RunConfig) -> tuple[int, list[int], list[int], list[int]]:
+    """Rows that a prompt is fed as, and the prompts' tokens in train, dev and test; the same for every arm."""
+    task, splits = load_task(config.task), splits_of(config)
+    tokenizer = load_tokenizer(config.model)
+    encoded = [encode(task, part, tokenizer, config.max_length) for part in (splits.train, splits.dev, splits.test)]
+    # Verbalizers of several tokens are fed with the prompt, a row each.
+    rows = 1 if encoded[0].single_token else len(encoded[0].candidates)
+    longest = 0 if rows == 1 else max(map(len, encoded[0].candidates))
+    train, dev, test = ([len(prompt) + longest for prompt in part.prompts] for part in encoded)
+    return rows, train, dev, test
 
 
 def on_meta(config: RunConfig) -> Any:
