@@ -20,12 +20,12 @@ def by_task(evidence: Evidence) -> list[list[str]]:
     for first, second in dict.fromkeys(pairs):
         found = evidence.comparisons(first, second)
         adjusted = dict(zip(found, holm([comparison.p for comparison in found.values()]), strict=True))
-        cells = {task: _cell(comparison, float(adjusted[task])) for task, comparison in found.items()}
+        cells = {task: _cell(comparison, float(adjusted[task]), len(found)) for task, comparison in found.items()}
         if cells:
             rows.append([f"`{first}` - `{second}`", *(cells.get(task, "—") for task in evidence.tasks)])
     return rows
 
 
-def _cell(comparison: Comparison, adjusted: float) -> str:
+def _cell(comparison: Comparison, adjusted: float, tests: int) -> str:
     shown = interval(comparison)
-    return shown if math.isnan(adjusted) else f"{shown}, p {adjusted:.3f}; {comparison.detectable:.1f}"
+    return shown if math.isnan(adjusted) else f"{shown}, p {adjusted:.3f}; {comparison.detectable(tests):.1f}"

@@ -92,11 +92,12 @@ def _findings(sections: Sequence[Section], evidence: Evidence) -> str:
 def _detectable(evidence: Evidence) -> str:
     """What this number of draws can show."""
     found = evidence.comparisons(evidence.chain, "lora")
-    known = [f"{task} {c.detectable:.1f}" for task, c in found.items() if c.draws > 1]
+    known = [f"{task} {c.detectable(len(found)):.1f}" for task, c in found.items() if c.draws > 1]
     if not known:
         return ""
     return (
-        f"Five draws show little: to be found with 80 % power, a true gain over LoRA must be {', '.join(known)} points."
+        f"Five draws show little: to be found with 80 % power by Holm's first step, a true gain over LoRA must be "
+        f"{', '.join(known)} points."
     )
 
 

@@ -12,7 +12,7 @@ def section(evidence: Evidence, reported: Reported) -> Section:
     found = evidence.comparisons(evidence.chain, "lora")
     adjusted = dict(zip(found, holm([comparison.p for comparison in found.values()]), strict=True))
     mean = reported.of(source="cola", model="OPT-1.3B", quantity="gain")["value"].astype(float).mean()
-    rows = [_on(task, evidence, reported, found.get(task), adjusted.get(task)) for task in TASKS]
+    rows = [_on(task, evidence, reported, found, adjusted.get(task)) for task in TASKS]
     rows += [
         _everywhere(evidence, found),
         mean_row(evidence, "COLA exceeds LoRA on average", WHERE, f"{mean:+.2f} (from memory)", evidence.chain, "lora"),
@@ -44,7 +44,10 @@ def section(evidence: Evidence, reported: Reported) -> Section:
     )
 
 
-def _on(task: str, evidence: Evidence, reported: Reported, found: Comparison | None, adjusted: float | None) -> Row:
+def _on(
+    task: str, evidence: Evidence, reported: Reported, by_task: dict[str, Comparison], adjusted: float | None
+) -> Row:
+    found = by_task.get(task)
     gain, certainty = reported.one(source="cola", model="OPT-1.3B", task=task, quantity="gain")
     lora, cola = (reported.say(source="cola", where="Table 1", task=task, arm=arm) for arm in ("lora", "cola"))
     ours = ""
@@ -54,7 +57,7 @@ def _on(task: str, evidence: Evidence, reported: Reported, found: Comparison | N
             f"{interval(found, ' points')}"
         )
         if found.draws > 1:
-            ours += f"; Holm p {adjusted:.3f}; {found.detectable:.1f} could be detected"
+            ours += f"; Holm p {adjusted:.3f}; {found.detectable(len(by_task)):.1f} could be detected"
     return row(
         evidence,
         f"COLA exceeds LoRA on {task}",
