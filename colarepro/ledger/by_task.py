@@ -7,6 +7,7 @@ from colarepro.ledger.controls import PAIRS
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.rank_step_down import RANKS, arm
 from colarepro.ledger.row import interval
+from colarepro.ledger.wording import number, p_value
 from colarepro.results import Comparison, holm
 
 
@@ -28,4 +29,6 @@ def by_task(evidence: Evidence) -> list[list[str]]:
 
 def _cell(comparison: Comparison, adjusted: float, tests: int) -> str:
     shown = interval(comparison)
-    return shown if math.isnan(adjusted) else f"{shown}, p {adjusted:.3f}; {comparison.detectable(tests):.1f}"
+    if math.isnan(adjusted):
+        return shown
+    return f"{shown}, {p_value(adjusted)}; {number(comparison.detectable(tests), 1)}"
