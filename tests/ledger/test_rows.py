@@ -139,14 +139,18 @@ def test_controls_and_the_majority_line(reported: Reported) -> None:
 
 
 def test_two_tasks_against_the_commonest_label_are_two_tests(reported: Reported) -> None:
-    evidence = evidence_of({task: {"lora": accuracy} for task, accuracy in (("wsc", 0.75), ("cb", 0.69))})
+    """Either p is above 0.025, so that neither counts, though one alone would."""
+    evidence = evidence_of({task: {"lora": accuracy} for task, accuracy in (("wsc", 0.7625), ("cb", 0.69))})
     own = {task: evidence.over_majority(task, "lora") for task in ("wsc", "cb")}
+    assert own["wsc"]
+    assert own["wsc"].low > 0
+    assert 0.025 < own["wsc"].p < 0.05
     first, second = holm([found.p for found in own.values() if found])
     line = controls.majority(evidence, reported)
     for task, adjusted in (("wsc", first), ("cb", second)):
         row = find(line, f"LoRA exceeds the commonest label on {task}")
         assert row.ours.endswith(f"; Holm {p_value(adjusted)}")
-        assert (row.verdict == "supported") == (adjusted <= 0.05)
+        assert row.verdict == "cannot tell at this n"
     assert [row.verdict for row in line.rows[2:]] == 2 * ["not measured"]
 
 
