@@ -38,13 +38,10 @@ def campaign(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def chosen(records: Iterable[Record]) -> pd.DataFrame:
-    """The runs of the `campaign` at the learning rates that dev chooses, without arms of which a draw did not finish
-    there, since an arm must not gain by the draws that it lost."""
+    """The runs of the `campaign` at the learning rates that dev chooses, without arms of which a draw that was tried
+    did not finish there, since an arm must not gain by the draws that it lost."""
     frame = Evidence(records).chosen
-    if frame.empty:
-        return frame
-    whole = (frame["status"] == "done").groupby([frame["task"], frame["arm"]]).transform("all")
-    return frame[whole].reset_index(drop=True)
+    return frame if frame.empty else frame[frame["whole"]].reset_index(drop=True)
 
 
 def spread(frame: pd.DataFrame, by: Sequence[str], quantity: str = "test_accuracy") -> pd.DataFrame:

@@ -41,7 +41,7 @@ def compared(records: Sequence[Record], pairs: Sequence[tuple[str, str]], split:
                     "difference": comparison.difference,
                     "low": comparison.low,
                     "high": comparison.high,
-                    "detectable": comparison.detectable,
+                    "detectable": comparison.detectable(),
                     "draws": comparison.draws,
                     "items": comparison.items,
                     "answers": comparison.answers,

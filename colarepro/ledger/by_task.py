@@ -7,6 +7,7 @@ from colarepro.ledger.controls import PAIRS
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.rank_step_down import RANKS, arm
 from colarepro.ledger.row import interval
+from colarepro.ledger.wording import number, p_value
 from colarepro.results import Comparison, holm
 
 
@@ -20,12 +21,14 @@ def by_task(evidence: Evidence) -> list[list[str]]:
     for first, second in dict.fromkeys(pairs):
         found = evidence.comparisons(first, second)
         adjusted = dict(zip(found, holm([comparison.p for comparison in found.values()]), strict=True))
-        cells = {task: _cell(comparison, float(adjusted[task])) for task, comparison in found.items()}
+        cells = {task: _cell(comparison, float(adjusted[task]), len(found)) for task, comparison in found.items()}
         if cells:
             rows.append([f"`{first}` - `{second}`", *(cells.get(task, "—") for task in evidence.tasks)])
     return rows
 
 
-def _cell(comparison: Comparison, adjusted: float) -> str:
+def _cell(comparison: Comparison, adjusted: float, tests: int) -> str:
     shown = interval(comparison)
-    return shown if math.isnan(adjusted) else f"{shown}, p {adjusted:.3f}; {comparison.detectable:.1f}"
+    if math.isnan(adjusted):
+        return shown
+    return f"{shown}, {p_value(adjusted)}; {number(comparison.detectable(tests), 1)}"

@@ -1,8 +1,8 @@
 """Does accuracy rise with the chain's length? The paper's Figure 2 and Table 4, and lengths it did not try."""
 
 from colarepro.ledger.evidence import Evidence
-from colarepro.ledger.row import OURS, Row, Section, Span, count_of, interval, mean_row, most, row
-from colarepro.results import Comparison
+from colarepro.ledger.row import OURS, Row, Section, count_of, mean_row, row
+from colarepro.ledger.several import least, most
 
 REPORTED = "rises for most tasks (certain; numbers not recovered)"
 LENGTHS = (2, 3, 4, 5, 6)
@@ -25,9 +25,9 @@ def section(evidence: Evidence) -> Section:
 
 
 def _both_steps(evidence: Evidence, arms: dict[int, str]) -> Row:
-    """A task rises if the smaller of its two steps is one."""
+    """A task rises if both of its steps do, the smaller one with them."""
     first, second = (evidence.comparisons(arms[length + 1], arms[length]) for length in (1, 2))
-    steps = {task: _smaller(first[task], second[task]) for task in first if task in second}
+    steps = {task: least([first[task], second[task]]) for task in first if task in second}
     usual = most(steps.values()) if steps else None
     rising = sum(step.difference > 0 for step in steps.values())
     return row(
@@ -37,14 +37,7 @@ def _both_steps(evidence: Evidence, arms: dict[int, str]) -> Row:
         REPORTED,
         list(arms.values()),
         usual,
-        f"both steps rise on {rising} of {len(steps)}; the smaller step of the median task is "
-        f"{interval(usual, ' points')}"
-        if usual
-        else "",
+        f"both steps rise on {rising} of {len(steps)}; {usual.text('smaller steps')}" if usual else "",
         count_of([first[task] for task in steps]) if steps else "",
         tasks=list(steps),
     )
-
-
-def _smaller(first: Comparison, second: Comparison) -> Span:
-    return Span(*(min(getattr(first, name), getattr(second, name)) for name in ("difference", "low", "high")))

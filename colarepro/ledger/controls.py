@@ -3,6 +3,8 @@
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.reported import Reported
 from colarepro.ledger.row import OURS, Row, Section, count_of, interval, mean_row, row
+from colarepro.ledger.wording import p_value
+from colarepro.results import Comparison, holm
 
 PAIRS = (
     ("merging a link exceeds restarting the optimizer alone", "cola, length 2", "lora-restart, length 2"),
@@ -36,11 +38,8 @@ def section(evidence: Evidence) -> Section:
 
 def majority(evidence: Evidence, reported: Reported) -> Section:
     """Arms against the commonest label on the two smallest test sets."""
-    rows = [
-        _over(evidence, reported, task, name, arm)
-        for task in SMALL
-        for name, arm in (("lora", "lora"), ("cola", evidence.chain))
-    ]
+    rows = _over_majority(evidence, reported, "lora", "lora")
+    rows += _over_majority(evidence, reported, "cola", evidence.chain)
     return Section(
         "The majority line",
         "A test set's commonest label, given to every item, is the least that a score should exceed.",
@@ -48,12 +47,29 @@ def majority(evidence: Evidence, reported: Reported) -> Section:
     )
 
 
-def _over(evidence: Evidence, reported: Reported, task: str, name: str, arm: str) -> Row:
-    found = evidence.over_majority(task, arm)
+def _over_majority(evidence: Evidence, reported: Reported, name: str, arm: str) -> list[Row]:
+    """One claim, asked of two tasks."""
+    over = {task: evidence.over_majority(task, arm) for task in SMALL}
+    found = {task: comparison for task, comparison in over.items() if comparison is not None}
+    adjusted = dict(zip(found, holm([comparison.p for comparison in found.values()]), strict=True))
+    return [_over(evidence, reported, task, name, arm, found.get(task), adjusted.get(task)) for task in SMALL]
+
+
+def _over(
+    evidence: Evidence,
+    reported: Reported,
+    task: str,
+    name: str,
+    arm: str,
+    found: Comparison | None,
+    adjusted: float | None,
+) -> Row:
     ours = ""
     if found:
         own = evidence.accuracies(task, arm).mean()
         ours = f"{own:.2f} against {own - found.difference:.2f}: {interval(found, ' points')}"
+        if adjusted is not None and found.draws > 1:
+            ours += f"; Holm {p_value(adjusted)}"
     return row(
         evidence,
         f"{name.replace('lora', 'LoRA').replace('cola', 'COLA')} exceeds the commonest label on {task}",
@@ -63,5 +79,6 @@ def _over(evidence: Evidence, reported: Reported, task: str, name: str, arm: str
         found,
         ours,
         count_of([found]) if found else "",
+        p=0.0 if adjusted is None else adjusted,
         tasks=[task],
     )

@@ -1,7 +1,8 @@
 """A second link of smaller rank against LoRA of rank 8: the paper's Figure 3."""
 
 from colarepro.ledger.evidence import Evidence
-from colarepro.ledger.row import Row, Section, at_least, count_of, interval, mean_row, row
+from colarepro.ledger.row import Row, Section, count_of, mean_row, row
+from colarepro.ledger.several import at_least
 
 RANKS = (2, 4, 6, 8)
 WHERE = "Figure 3, OPT-1.3B"
@@ -36,7 +37,7 @@ def _all_but_one(evidence: Evidence) -> Row:
         "11 of 12 points (certain; which three tasks is not known)",
         [*map(arm, RANKS), "lora"],
         second,
-        f"above at {above} of {len(points)}; the second least gain is {interval(second, ' points')}" if second else "",
+        f"above at {above} of {len(points)}; {second.text('gains')}" if second else "",
         f"{len(points)} points, " + count_of(list(points.values())).partition("tasks, ")[2] if second else "",
         tasks=sorted({task for _, task in points}),
     )

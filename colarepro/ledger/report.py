@@ -7,6 +7,7 @@ from pathlib import Path
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.row import Section, interval, mean_row
 from colarepro.ledger.text import arithmetic
+from colarepro.ledger.wording import counted, number
 from colarepro.results import Record, average
 
 FINDINGS = (
@@ -43,9 +44,20 @@ def _runs(evidence: Evidence) -> str:
     arms = runs["arm"].unique().tolist()
     hours = evidence.seconds(evidence.tasks, arms) / 3600
     return (
-        f"{len(runs):,} runs ({_lost(evidence)}) of {len(arms)} arms on {len(evidence.tasks)} tasks "
-        f"({', '.join(evidence.tasks)}) over {runs['data_seed'].nunique()} draws, {arithmetic(evidence)}, took "
-        f"{hours:.1f} hours on {evidence.devices(evidence.tasks, arms)}, counted run by run."
+        f"{counted(len(runs), 'run')} ({_lost(evidence)}) of {counted(len(arms), 'arm')} on "
+        f"{counted(len(evidence.tasks), 'task')} ({', '.join(evidence.tasks)}) over "
+        f"{counted(runs['data_seed'].nunique(), 'draw')}, {arithmetic(evidence)}, took {hours:.1f} hours on "
+        f"{evidence.devices(evidence.tasks, arms)}, counted run by run.{_left_out(evidence)}"
+    )
+
+
+def _left_out(evidence: Evidence) -> str:
+    if not evidence.left_out:
+        return ""
+    verb = "is" if evidence.left_out == 1 else "are"
+    return (
+        f" {counted(evidence.left_out, 'more run')} of another model, arithmetic or draw of the data {verb} left out, "
+        "since settings are not mixed."
     )
 
 
@@ -75,11 +87,12 @@ def _findings(sections: Sequence[Section], evidence: Evidence) -> str:
     """Each with its interval, as a numbered list."""
     lines = []
     for first, verb, second, arm in FINDINGS:
-        found = list(evidence.comparisons(evidence.chain, arm).values())
-        if found:
+        by_task = evidence.comparisons(evidence.chain, arm)
+        if by_task:
+            over = f"in the mean over {len(by_task)} tasks" if len(by_task) > 1 else f"on {next(iter(by_task))} alone"
             word = mean_row(evidence, "", "", "", evidence.chain, arm).verdict
             said = SENTENCES[word].format(first=first, verb=verb, second=second)
-            lines.append(f"{said}: {interval(average(found), ' points')} in the mean over {len(found)} tasks.")
+            lines.append(f"{said}: {interval(average(list(by_task.values())), ' points')} {over}.")
     lines += [
         f"RAC-LoRA's claim that {row.claim.partition(':')[0]} is {row.verdict}: {row.ours}."
         for section in sections
@@ -92,11 +105,12 @@ def _findings(sections: Sequence[Section], evidence: Evidence) -> str:
 def _detectable(evidence: Evidence) -> str:
     """What this number of draws can show."""
     found = evidence.comparisons(evidence.chain, "lora")
-    known = [f"{task} {c.detectable:.1f}" for task, c in found.items() if c.draws > 1]
+    known = [f"{task} {number(c.detectable(len(found)), 1)}" for task, c in found.items() if c.draws > 1]
     if not known:
         return ""
     return (
-        f"Five draws show little: to be found with 80 % power, a true gain over LoRA must be {', '.join(known)} points."
+        f"Five draws show little: to be found with 80 % power by Holm's first step, a true gain over LoRA must be "
+        f"{', '.join(known)} points."
     )
 
 

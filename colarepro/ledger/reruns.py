@@ -2,7 +2,8 @@
 
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.reported import Reported
-from colarepro.ledger.row import Row, Section, Span, count_of, interval, mean_row, most, row
+from colarepro.ledger.row import Row, Section, Span, count_of, interval, mean_row, row
+from colarepro.ledger.several import most
 from colarepro.results import Record
 from colarepro.results.verdict import verdict
 
@@ -85,8 +86,7 @@ def beyond_lora(evidence: Evidence, reported: Reported) -> Section:
     ours = ""
     if usual:
         better = sum(comparison.difference < 0 for comparison in found.values())
-        gain = interval(usual, " points")
-        ours = f"COLA better on {better} of {len(found)}; LoRA's gain on the median task is {gain}"
+        ours = f"COLA better on {better} of {len(found)}; {usual.text('gains of LoRA')}"
     rows = [
         row(
             evidence,

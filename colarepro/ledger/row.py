@@ -1,12 +1,13 @@
 """A line of the ledger, and how measures become one."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from colarepro.ledger.evidence import TASKS, Evidence
 from colarepro.ledger.sweeps import command
+from colarepro.ledger.wording import counted, number, p_value
 from colarepro.results import Comparison, average
 from colarepro.results.verdict import verdict
 
@@ -59,41 +60,20 @@ class Span(NamedTuple):
     high: float
 
 
-def at_least(count: int, measures: Collection[Measured]) -> Span:
-    """The ``count``-th largest difference, between the ``count``-th largest of the lower and of the upper ends.
-
-    The claim that at least so many of the differences are positive is the claim that this one is: it is supported if
-    so many whole intervals lie above 0, and contradicted if too many lie below.
-    """
-    ordered = [
-        sorted((getattr(measure, name) for measure in measures), reverse=True) for name in ("difference", "low", "high")
-    ]
-    return Span(*(values[count - 1] for values in ordered))
-
-
-def most(measures: Collection[Measured]) -> Span:
-    """`at_least` more than half of them."""
-    return at_least(len(measures) // 2 + 1, measures)
-
-
-def least(measures: Collection[Measured]) -> Span:
-    """The claim that all of them are positive."""
-    return at_least(len(measures), measures)
-
-
 def interval(measured: Measured, unit: str = "") -> str:
     """``+0.36 [-1.20, 1.92]``, with the unit after it."""
+    difference = number(measured.difference, sign=True)
     if math.isnan(measured.low):
-        return f"{measured.difference:+.2f}{unit}, interval unknown"
-    return f"{measured.difference:+.2f} [{measured.low:.2f}, {measured.high:.2f}]{unit}"
+        return f"{difference}{unit}, interval unknown"
+    return f"{difference} [{number(measured.low)}, {number(measured.high)}]{unit}"
 
 
 def count_of(comparisons: Sequence[Comparison]) -> str:
     """The n of one or several comparisons."""
     draws = sorted({comparison.draws for comparison in comparisons})
-    shown = f"{draws[0]}" if len(draws) == 1 else f"{draws[0]} to {draws[-1]}"
+    shown = counted(draws[0], "draw") if len(draws) == 1 else f"{draws[0]} to {draws[-1]} draws"
     tasks = f"{len(comparisons)} tasks, " if len(comparisons) > 1 else ""
-    return f"{tasks}{shown} draws, {sum(comparison.items for comparison in comparisons):,} items"
+    return f"{tasks}{shown}, {counted(sum(comparison.items for comparison in comparisons), 'item')}"
 
 
 def row(
@@ -136,7 +116,7 @@ def mean_row(
     ours = ""
     if mean:
         above = sum(comparison.difference > 0 for comparison in found)
-        p = "" if math.isnan(mean.p) else f", p {mean.p:.3f}"
+        p = "" if math.isnan(mean.p) else f", {p_value(mean.p)}"
         ours = f"{interval(mean, ' points')}{p}; above on {above} of {len(found)}"
     n = count_of(found) if found else ""
     return row(evidence, claim, where, reported, [first, second], mean, ours, n, tasks=list(by_task))

@@ -2,7 +2,9 @@
 
 from colarepro.ledger.evidence import TASKS, Evidence
 from colarepro.ledger.reported import Reported
-from colarepro.ledger.row import OURS, Row, Section, Span, count_of, interval, least, mean_row, row
+from colarepro.ledger.row import OURS, Row, Section, Span, count_of, interval, mean_row, row
+from colarepro.ledger.several import least
+from colarepro.ledger.wording import counted, number, p_value
 from colarepro.results import Comparison, holm, mean_interval
 
 WHERE = "Table 1, OPT-1.3B"
@@ -12,7 +14,7 @@ def section(evidence: Evidence, reported: Reported) -> Section:
     found = evidence.comparisons(evidence.chain, "lora")
     adjusted = dict(zip(found, holm([comparison.p for comparison in found.values()]), strict=True))
     mean = reported.of(source="cola", model="OPT-1.3B", quantity="gain")["value"].astype(float).mean()
-    rows = [_on(task, evidence, reported, found.get(task), adjusted.get(task)) for task in TASKS]
+    rows = [_on(task, evidence, reported, found, adjusted.get(task)) for task in TASKS]
     rows += [
         _everywhere(evidence, found),
         mean_row(evidence, "COLA exceeds LoRA on average", WHERE, f"{mean:+.2f} (from memory)", evidence.chain, "lora"),
@@ -44,7 +46,10 @@ def section(evidence: Evidence, reported: Reported) -> Section:
     )
 
 
-def _on(task: str, evidence: Evidence, reported: Reported, found: Comparison | None, adjusted: float | None) -> Row:
+def _on(
+    task: str, evidence: Evidence, reported: Reported, by_task: dict[str, Comparison], adjusted: float | None
+) -> Row:
+    found = by_task.get(task)
     gain, certainty = reported.one(source="cola", model="OPT-1.3B", task=task, quantity="gain")
     lora, cola = (reported.say(source="cola", where="Table 1", task=task, arm=arm) for arm in ("lora", "cola"))
     ours = ""
@@ -53,8 +58,8 @@ def _on(task: str, evidence: Evidence, reported: Reported, found: Comparison | N
             f"{evidence.accuracies(task, 'lora').mean():.2f} → {evidence.accuracies(task, evidence.chain).mean():.2f}: "
             f"{interval(found, ' points')}"
         )
-        if found.draws > 1:
-            ours += f"; Holm p {adjusted:.3f}; {found.detectable:.1f} could be detected"
+        if adjusted is not None and found.draws > 1:
+            ours += f"; Holm {p_value(adjusted)}; {number(found.detectable(len(by_task)), 1)} could be detected"
     return row(
         evidence,
         f"COLA exceeds LoRA on {task}",
@@ -75,7 +80,7 @@ def _everywhere(evidence: Evidence, found: dict[str, Comparison]) -> Row:
     ours = ""
     if smallest:
         above = sum(comparison.difference > 0 for comparison in found.values())
-        ours = f"above on {above} of {len(found)}; the least gain is {interval(smallest, ' points')}"
+        ours = f"above on {above} of {len(found)}; {smallest.text('gains')}"
     return row(
         evidence,
         "COLA exceeds LoRA on every task",
@@ -126,6 +131,6 @@ def _deviations(evidence: Evidence, tasks: list[str]) -> Row:
         [evidence.chain, "lora"],
         Span(1 - found.mean, 1 - found.high, 1 - found.low) if found else None,
         ours,
-        f"{len(ratios)} tasks",
+        counted(len(ratios), "task"),
         tasks=tasks,
     )

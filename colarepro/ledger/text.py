@@ -11,7 +11,7 @@ from colarepro.results.verdict import verdict
 
 BY_TASK = (
     "Differences in points with their 95 % intervals, Holm's p over the tasks of a line, and after the semicolon the "
-    "least difference that could be detected."
+    "least difference that could be detected, by Holm's first step over these tasks."
 )
 HEADS = (
     "claim",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.stats import t
@@ -14,6 +15,8 @@ from colarepro.results.record import Record
 
 FLIPS = 4999
 POWER = 0.8
+TAIL = 0.025
+"""Probability of the truth beyond either end of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,23 @@ class Comparison:
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval."""
-        return self.difference - float(t.ppf(0.975, self.degrees)) * self.standard_error
+        return self.end(-1, TAIL)
 
     @property
     def high(self) -> float:
         """Upper end of the 95 % interval."""
-        return self.difference + float(t.ppf(0.975, self.degrees)) * self.standard_error
+        return self.end(1, TAIL)
 
-    @property
-    def detectable(self) -> float:
+    def end(self, side: Literal[-1, 1], tail: float) -> float:
+        """The lower (-1) or upper (1) end of Student's interval, beyond which the truth lies with probability
+        ``tail``."""
+        return self.difference + side * float(t.ppf(1 - tail, self.degrees)) * self.standard_error
+
+    def detectable(self, tests: int = 1) -> float:
         """The least true difference, in points, that a test at 5 % finds with probability `POWER`, if the standard
-        error is the measured one."""
-        return float(t.ppf(0.975, self.degrees) + t.ppf(POWER, self.degrees)) * self.standard_error
+        error is the measured one. Of several ``tests`` it is the one that Holm's first step finds, at 5 % / ``tests``.
+        """
+        return float(t.ppf(1 - TAIL / tests, self.degrees) + t.ppf(POWER, self.degrees)) * self.standard_error
 
 
 def compare(

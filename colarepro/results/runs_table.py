@@ -58,13 +58,21 @@ def selected(frame: pd.DataFrame) -> pd.DataFrame:
     an infinite dev loss, a failed one as missing. Only learning rates with as many runs as any other of the cell can
     be chosen, since a mean over the easier draws says less. What else was asked (``rest``) is chosen along with it, if
     it varies. Arms that read no learning rate pass through. No test score is looked at.
+
+    A column more, ``whole``: whether every draw that the cell tried, at any learning rate and however it ended, is
+    there and done. Where it is not, an arm could gain by the draws that it lost.
     """
     if frame.empty:
         return frame
+    frame = frame.assign(draw=frame["data_seed"].astype(str) + " " + frame["seed"].astype(str))
+    draws = frame.groupby(CELL)["draw"].nunique().rename("draws").reset_index()
     frame = frame[frame["status"] != "failed"]
     keys = [*CELL, "learning_rate", "rest"]
     loss = frame["dev_loss"].where(frame["status"] == "done", np.inf).fillna(np.inf)
     tried = loss.groupby([frame[key] for key in keys], dropna=False).agg(["mean", "size"]).reset_index()
     whole = tried[tried["size"] == tried.groupby(CELL)["size"].transform("max")]
     best = whole.sort_values(["mean", "learning_rate"], kind="stable").drop_duplicates(CELL)
-    return frame.merge(best[keys], on=keys).reset_index(drop=True)
+    chosen = frame.merge(best[keys], on=keys).merge(draws, on=CELL)
+    done = chosen["draw"].where(chosen["status"] == "done")
+    chosen["whole"] = done.groupby([chosen[key] for key in CELL]).transform("nunique") == chosen["draws"]
+    return chosen.drop(columns=["draw", "draws"])

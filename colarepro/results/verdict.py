@@ -12,7 +12,10 @@ def verdict(low: float, high: float, claimed: float | None = None, p: float = 0.
 
     ``low`` and ``high`` end the 95 % interval of the measured difference. Where one claim is asked of several tasks,
     ``p`` is the task's p-value after Holm's correction, and a sign counts only if p is at most 0.05: among seven tasks
-    without any difference, one interval in three campaigns lies to one side of 0.
+    without any difference, one interval in three campaigns lies to one side of 0. A claim on at least k of m tasks
+    ("every" is m of m) has an interval of its own, corrected by Bonferroni for partial conjunctions (Benjamini & Heller
+    2008): from the k-th largest of the tasks' lower ends, each missed with probability 2.5 % / (m - k + 1), to the k-th
+    largest of the upper ends, each missed with probability 2.5 % / k.
 
     * **supported**: the whole interval is above 0, and the sign counts.
     * **contradicted**: it is not supported, and the whole interval lies below the claimed size; without one, below 0,

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -265,10 +265,11 @@ def test_runs_that_failed_or_diverged_are_not_drawn(name: str, runs: list[Record
     pd.testing.assert_frame_equal(figure(name).table([*kept, *lost]), figure(name).table(kept))
 
 
-def test_an_arm_gains_nothing_by_draws_that_it_lost(runs: list[Record]) -> None:
-    """At every rate one draw diverged."""
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+def test_an_arm_gains_nothing_by_draws_that_it_lost(status: Literal["diverged", "failed"], runs: list[Record]) -> None:
+    """At every rate one draw was lost."""
     lost = [
-        dataclasses.replace(record, status="diverged")
+        dataclasses.replace(record, status=status)
         if (arm(record), record.config["task"], record.config.get("seed")) == ("full", "rte", 1)
         else record
         for record in runs

@@ -28,8 +28,12 @@ def test_tasks_come_in_the_papers_order_and_arms_by_what_is_there() -> None:
 def test_an_arm_that_lost_a_draw_is_not_compared() -> None:
     lora, cola = made("lora", 0.7), made("cola, length 2", 0.9)
     assert set(Evidence([*lora, *cola]).comparisons("cola, length 2", "lora")) == {"rte"}
-    cola[3] = dataclasses.replace(cola[3], status="diverged")
-    assert not Evidence([*lora, *cola]).comparisons("cola, length 2", "lora")
+    for status in ("diverged", "failed"):
+        cola[3] = dataclasses.replace(cola[3], status=status)
+        assert not Evidence([*lora, *cola]).comparisons("cola, length 2", "lora")
+        assert not Evidence([*lora, *cola]).answers("rte", "cola, length 2")
+    del cola[3]  # never tried by this arm: the others pair
+    assert Evidence([*lora, *cola]).comparisons("cola, length 2", "lora")["rte"].draws == 4
 
 
 def test_answers_after_the_last_epoch_are_compared_where_there_are_any() -> None:

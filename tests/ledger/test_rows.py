@@ -7,9 +7,10 @@ import pytest
 
 from colarepro.ledger import Evidence, Reported, chain_length, controls, costs, rank_step_down, reruns, speed, table_1
 from colarepro.ledger.evidence import TASKS
-from colarepro.ledger.row import Row, Section, Span, at_least, least, most
+from colarepro.ledger.row import Row, Section
 from colarepro.ledger.sweeps import SWEEPS, command
-from colarepro.results import Record, arm
+from colarepro.ledger.wording import p_value
+from colarepro.results import Record, arm, holm
 from colarepro.runs.sweep import load_sweep
 from tests.ledger.conftest import evidence_of, made
 
@@ -19,13 +20,6 @@ ABSENT = Path("absent")
 def find(section: Section, claim: str) -> Row:
     (found,) = [row for row in section.rows if row.claim.startswith(claim)]
     return found
-
-
-def test_at_least_so_many() -> None:
-    spans = [Span(3, 2, 4), Span(1, -1, 9), Span(-2, -3, -1)]
-    assert at_least(1, spans) == (3, 2, 9)
-    assert most(spans) == (1, -1, 4)
-    assert least(spans) == (-2, -3, -1)
 
 
 def test_gains_are_judged_by_their_size_only_where_it_is_certain(reported: Reported) -> None:
@@ -88,7 +82,7 @@ def test_every_point_but_one() -> None:
     for by_arm, word in ((above, "supported"), (one, "supported"), (two, "contradicted")):
         row = find(rank_step_down.section(evidence_of({"rte": by_arm, "wic": above})), "every point but one")
         assert row.verdict == word
-        assert "of 8; the second least gain" in row.ours
+        assert "of 8; the second least of the true gains is in [" in row.ours
 
 
 def test_costs_count_as_equal_within_a_hundredth() -> None:
@@ -142,6 +136,22 @@ def test_controls_and_the_majority_line(reported: Reported) -> None:
     line = controls.majority(evidence, reported)
     assert find(line, "LoRA exceeds the commonest label on wsc").verdict == "contradicted"
     assert find(line, "COLA exceeds the commonest label on wsc").verdict == "supported"
+
+
+def test_two_tasks_against_the_commonest_label_are_two_tests(reported: Reported) -> None:
+    """Either p is above 0.025, so that neither counts, though one alone would."""
+    evidence = evidence_of({task: {"lora": accuracy} for task, accuracy in (("wsc", 0.7625), ("cb", 0.69))})
+    own = {task: evidence.over_majority(task, "lora") for task in ("wsc", "cb")}
+    assert own["wsc"]
+    assert own["wsc"].low > 0
+    assert 0.025 < own["wsc"].p < 0.05
+    first, second = holm([found.p for found in own.values() if found])
+    line = controls.majority(evidence, reported)
+    for task, adjusted in (("wsc", first), ("cb", second)):
+        row = find(line, f"LoRA exceeds the commonest label on {task}")
+        assert row.ours.endswith(f"; Holm {p_value(adjusted)}")
+        assert row.verdict == "cannot tell at this n"
+    assert [row.verdict for row in line.rows[2:]] == 2 * ["not measured"]
 
 
 @pytest.mark.parametrize("name", list(SWEEPS))

@@ -77,6 +77,26 @@ def test_runs_that_were_lost_are_counted_with_their_reasons(reported: Reported) 
     assert set(evidence.comparisons("cola, length 2", "lora")) == {"rte"}
 
 
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (0, "counted run by run. Tasks follow"),
+        (1, "counted run by run. 1 more run of another model, arithmetic or draw of the data is left out, since"),
+        (3, "counted run by run. 3 more runs of another model, arithmetic or draw of the data are left out, since"),
+    ],
+)
+def test_runs_that_were_left_out_are_counted(others: int, said: str, reported: Reported) -> None:
+    evidence = Evidence([*made("lora", 0.6), *made("lora", 0.6, dtype="float32")[:others]])
+    assert said in report(sections(evidence, reported, [], Path("absent")), evidence, [])
+
+
+def test_one_task_is_no_mean(reported: Reported) -> None:
+    evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.85}})
+    text = report(sections(evidence, reported, [], Path("absent")), evidence, [])
+    assert "10 runs (all finished) of 2 arms on 1 task (rte) over 5 draws" in text
+    assert "points on rte alone.\n" in text
+
+
 def test_the_ledger_says_which_model_it_speaks_of(reported: Reported) -> None:
     evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.62}})
     text = ledger(sections(evidence, reported, [], Path("absent")), evidence)

@@ -121,14 +121,14 @@ def test_turned_round_it_says_the_opposite() -> None:
 def test_equal_answers_differ_by_nothing() -> None:
     first, _ = answers()
     found = compare(arm(first), arm(first))
-    assert (found.low, found.high, found.p, found.detectable) == (0, 0, 1, 0)
+    assert (found.low, found.high, found.p, found.detectable()) == (0, 0, 1, 0)
 
 
 def test_one_draw_says_nothing_of_draws() -> None:
     first, second = answers(draws=1)
     found = compare(arm(first), arm(second))
     assert found.difference == pytest.approx(100 * (first.mean() - second.mean()))
-    assert np.isnan([found.low, found.high, found.p, found.detectable]).all()
+    assert np.isnan([found.low, found.high, found.p, found.detectable()]).all()
     assert np.isnan(average([found, found]).p)
 
 
@@ -150,11 +150,21 @@ def test_other_test_sets_are_refused() -> None:
         compare(arm(first)[:2], arm(second)[2:])
 
 
-def test_the_detectable_difference_is_found_four_times_in_five() -> None:
-    """With the noncentral t of SciPy; the shifted t that is used differs little from it."""
+@pytest.mark.parametrize("tests", [1, 2, 7])
+def test_the_detectable_difference_is_found_four_times_in_five(tests: int) -> None:
+    """At Bonferroni's level, with the noncentral t of SciPy; the shifted t that is used differs little from it."""
     found = Comparison(0.0, 1.3, 12.0, 1.0, 5, 277, 1385)
-    power = stats.nct.sf(stats.t.ppf(0.975, 12), 12, found.detectable / 1.3)
-    assert power == pytest.approx(0.8, abs=0.01)
+    power = stats.nct.sf(stats.t.ppf(1 - 0.05 / 2 / tests, 12), 12, found.detectable(tests) / 1.3)
+    assert power == pytest.approx(0.8, abs=0.02)
+    assert found.detectable() == found.detectable(1)
+
+
+@pytest.mark.parametrize("tail", [0.025, 0.025 / 7, 0.1])
+def test_an_interval_of_any_level_is_scipys(tail: float) -> None:
+    found = Comparison(1.5, 1.3, 5.5, 1.0, 5, 277, 1385)
+    low, high = stats.t.interval(1 - 2 * tail, 5.5, loc=1.5, scale=1.3)
+    assert (found.end(-1, tail), found.end(1, tail)) == pytest.approx((low, high))
+    assert (found.low, found.high) == (found.end(-1, 0.025), found.end(1, 0.025))
 
 
 def test_the_average_over_tasks() -> None:

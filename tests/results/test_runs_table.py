@@ -91,6 +91,26 @@ def test_an_arm_that_diverged_everywhere_is_still_there() -> None:
     assert chosen[["status", "learning_rate"]].values.tolist() == [["diverged", 1e-4]]
 
 
+@pytest.mark.parametrize("lost", ["diverged", "failed", "not tried"])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_an_arm_is_whole_if_it_has_every_draw_that_any_rate_tried(lost: str, everywhere: bool) -> None:
+    """Draw 2 is lost at the better rate, and at the other one or not; another arm and task are not concerned."""
+    all_runs = [record(rate, draw, rate) for rate in RATES[:2] for draw in range(3)]
+    for place, run in enumerate(all_runs):
+        if run.config["seed"] == 2 and (everywhere or run.config["learning_rate"] == 5e-4):
+            all_runs[place] = record(run.config["learning_rate"], 2, 0.0, status=lost)
+    all_runs = [run for run in all_runs if run.status != "not tried"]
+    if lost == "not tried" and everywhere:
+        all_runs.append(record(1e-4, 2, 0.0, status="failed"))
+    all_runs += [record(1e-3, draw, 0.5, task="wic") for draw in range(2)]
+    all_runs += [record(None, draw, 0.5, method="zero-shot") for draw in range(3)]
+    chosen = selected(runs_table(all_runs))
+    whole = chosen.groupby(["task", "arm"])["whole"].unique()
+    assert whole["rte", "lora"].tolist() == [not everywhere]
+    assert whole["wic", "lora"].tolist() == whole["rte", "zero-shot"].tolist() == [True]
+    assert set(chosen.columns) == {*runs_table(all_runs).columns, "whole"}
+
+
 def test_other_precision_is_another_cell_and_other_epochs_are_chosen_with_the_rate() -> None:
     all_runs = [record(1e-3, 0, 0.4, dtype="float32", epochs=5), record(1e-3, 0, 0.3, dtype="bfloat16", epochs=5)]
     all_runs.append(record(1e-3, 0, 0.2, dtype="bfloat16", epochs=3))
