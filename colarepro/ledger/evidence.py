@@ -108,12 +108,17 @@ class Evidence:
         if self.runs.empty:
             return ""
         names = self._of(tasks, arms)["device"].unique().tolist()
-        return ", ".join(sorted({name.partition("(")[2].rstrip(")") or name for name in names}))
+        return ", ".join(sorted({hardware(name) for name in names}))
 
     def _of(self, tasks: Sequence[str], arms: Sequence[str]) -> pd.DataFrame:
         if self.runs.empty:
             return self.runs
         return self.runs[self.runs["task"].isin(list(tasks)) & self.runs["arm"].isin(list(arms))]
+
+
+def hardware(device: str) -> str:
+    """``NVIDIA H200`` of ``cuda:0 (NVIDIA H200)``."""
+    return device.partition("(")[2].rstrip(")") or device
 
 
 def _constant(record: Record) -> Record:

@@ -59,7 +59,8 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    spent = f"{row.seconds:,.0f}" if row.seconds >= 10 else f"{row.seconds:.1f}"
+    seconds = f"{row.seconds:,.0f}" if row.seconds >= 10 else f"{row.seconds:.1f}"
+    spent = [f"{seconds} s"] * (row.seconds > 0) + [row.hardware] * bool(row.hardware)
     return [
         row.claim,
         row.where,
@@ -68,7 +69,7 @@ def _cells(row: Row) -> list[str]:
         row.n or "—",
         f"**{row.verdict}**, {row.scope}",
         f"`{row.command}`" if row.command else "—",
-        f"{spent} s, {row.hardware}" if row.seconds else "—",
+        ", ".join(spent) or "—",
     ]
 
 

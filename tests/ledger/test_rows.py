@@ -96,31 +96,36 @@ def test_costs_count_as_equal_within_a_hundredth() -> None:
         records = made("lora", 0.5) + made("cola, length 2", 0.5, flops=1e6 * extra)
         section = costs.section(Evidence(records), ABSENT)
         assert find(section, "a chain costs no additional FLOPs").verdict == word
-        assert find(section, "a chain costs no additional trained").verdict == "supported"
+        assert find(section, "a chain costs no additional parameters").verdict == "supported"
 
 
 def test_time_and_memory_are_those_of_the_benchmark(tmp_path: Path) -> None:
-    """Of runs alone, each chain against the LoRA before it, on the paper's shapes only."""
+    """Of runs alone, each chain against the LoRA before it, on the paper's shapes and at the newest commit only."""
 
-    def line(shape: str, contender: str, links: int, time: float, memory: float) -> str:
-        fields = {"shape": shape, "length": 64, "contender": contender, "links": links, "device": "a GPU"}
-        return json.dumps(fields | {"ms_a_step": time, "peak_gib": memory})
+    def line(shape: str, contender: str, links: int, time: float, memory: float, **changes: str) -> str:
+        fields = {"shape": shape, "length": 64, "contender": contender, "links": links, "device": "cuda:0 (a GPU)"}
+        return json.dumps(fields | {"commit": "new", "ms_a_step": time, "peak_gib": memory} | changes)
 
     file = tmp_path / "rows.jsonl"
     lines = [
+        line("opt-1.3b", "(c) one run, LoRA", 1, 10.0, 4.0, commit="old"),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 15.0, 4.0, commit="old"),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 15.0, 4.0),  # without a LoRA of its own
         line("opt-1.3b", "(c) one run, LoRA", 1, 10.0, 4.0),
-        line("opt-1.3b", "(c) one run, COLA 2", 2, 10.05, 4.2),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 10.005, 4.2),
         line("opt-1.3b", "(d) fleet of 25, COLA 2", 2, 99.0, 9.0),
         line("tiny", "(c) one run, LoRA", 1, 1.0, 1.0),
         line("tiny", "(c) one run, COLA 2", 2, 9.0, 9.0),
         line("opt-1.3b", "(c) one run, LoRA", 1, 20.0, 4.0),
-        line("opt-1.3b", "(c) one run, COLA 2", 2, 19.9, 4.2),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 19.99, 4.2),
     ]
     file.write_text("\n".join(lines))
     time, memory = speed.rows(file, 1.0, "somewhere")
     assert (time.verdict, memory.verdict) == ("supported", "contradicted")
-    assert time.ours == "+0.00 % [-0.50, +0.50]"
-    assert memory.n == "2 pairs"
+    assert time.ours == "+0.00 [-0.64, 0.64] %"  # 12.7 standard errors of 0.05
+    assert memory.n == "2 pairs of the newest commit"
+    assert memory.hardware == "a GPU"
+    assert memory.command.endswith("--shapes opt-1.3b --lengths 64 --output benchmarks/training.jsonl")
     assert [row.verdict for row in speed.rows(tmp_path / "absent", 1.0, "")] == 2 * ["not measured"]
 
 
@@ -161,6 +166,15 @@ def test_a_command_covers_all_arms_or_is_not_given() -> None:
     assert "reproduction" in command("m", "float32", ["cola, knot 3, ranks 8-2", "lora"], ["rte"])
     assert "rank-step-down" in command("m", "float32", ["cola, knot 3, ranks 8-2", "lora"], ["rte"])
     assert command("m", "float32", ["cola, length 9", "lora"], ["rte"]) == ""
+
+
+def test_without_a_measure_a_command_leaves_the_sweep_its_own_tasks() -> None:
+    evidence = evidence_of({"sst2": {"lora": 0.5}})
+    row = find(controls.section(evidence), "a knot after three epochs")
+    assert row.command == "colarepro sweep reproduction-knots --model smollm2-135m --dtype bfloat16"
+    evidence = evidence_of({"sst2": {"lora": 0.5, "cola, length 2": 0.5}})
+    measured = find(costs.section(evidence, ABSENT), "a chain costs no additional FLOPs")
+    assert measured.command.endswith("--task sst2")
 
 
 def test_what_beyond_lora_reports_is_counted_from_its_table(reported: Reported) -> None:
