@@ -6,7 +6,7 @@ from pathlib import Path
 
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.row import Section, interval, mean_row
-from colarepro.ledger.text import arithmetic
+from colarepro.ledger.text import arithmetic, not_run
 from colarepro.results import Record, average
 
 FINDINGS = (
@@ -28,10 +28,12 @@ def report(sections: Sequence[Section], evidence: Evidence, theory: Sequence[Rec
     return prose.format(
         model=evidence.model,
         runs=_runs(evidence),
-        theory=len(theory),
+        theory=_theory(theory),
         verdicts=_verdicts(sections),
         findings=_findings(sections, evidence),
         detectable=_detectable(evidence),
+        absent=_absent(evidence),
+        unmeasured=_unmeasured(sections),
         missing=_missing(sections),
     )
 
@@ -46,6 +48,15 @@ def _runs(evidence: Evidence) -> str:
         f"{len(runs):,} runs ({_lost(evidence)}) of {len(arms)} arms on {len(evidence.tasks)} tasks "
         f"({', '.join(evidence.tasks)}) over {runs['data_seed'].nunique()} draws, {arithmetic(evidence)}, took "
         f"{hours:.1f} hours on {evidence.devices(evidence.tasks, arms)}, counted run by run."
+    )
+
+
+def _theory(records: Sequence[Record]) -> str:
+    if not records:
+        return "There are no records of the theory yet."
+    devices = ", ".join(sorted({record.environment["device"] for record in records}))
+    return (
+        f"The theory was measured in {len(records)} records of synthetic problems and of a small network, on {devices}."
     )
 
 
@@ -95,9 +106,19 @@ def _detectable(evidence: Evidence) -> str:
     known = [f"{task} {c.detectable:.1f}" for task, c in found.items() if c.draws > 1]
     if not known:
         return ""
-    return (
-        f"Five draws show little: to be found with 80 % power, a true gain over LoRA must be {', '.join(known)} points."
-    )
+    return f"To be found with 80 % power, a true gain over LoRA must be {', '.join(known)} points."
+
+
+def _absent(evidence: Evidence) -> str:
+    """Which of COLA's models were not run."""
+    said = not_run(evidence, ("OPT-1.3B", "Llama-2-7B"))
+    return f"{said}, for want of weights, so no level that is reported there is met or missed here. " if said else ""
+
+
+def _unmeasured(sections: Sequence[Section]) -> str:
+    claims = [row.claim for section in sections for row in section.rows if row.verdict == "not measured"]
+    without_intruders = any("intruder dimensions" in claim for claim in claims)
+    return "Intruder dimensions, sharpness and shifting data" if without_intruders else "Sharpness and shifting data"
 
 
 def _missing(sections: Sequence[Section]) -> str:
