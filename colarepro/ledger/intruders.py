@@ -44,9 +44,8 @@ def row(evidence: Evidence) -> Row:
 
 def _runs(evidence: Evidence) -> pd.DataFrame:
     """The campaign's finished runs of both arms, at the rates that dev chose, on the tasks that both have."""
-    runs = selected(
-        runs_table(replace(record, kind="llm") for record in evidence.anatomy)
-    )  # they are runs, but for kind
+    as_runs = (replace(record, kind="llm") for record in evidence.anatomy)  # the table takes no other kind
+    runs = selected(runs_table(as_runs))
     if runs.empty:
         return runs
     campaign = (runs[CELL[:3]] == list(evidence.campaign)).all(axis=1)
