@@ -30,8 +30,8 @@ def section(evidence: Evidence) -> Section:
     rows = [mean_row(evidence, claim, OURS, "—", first, second) for claim, first, second in PAIRS]
     return Section(
         "Controls that the paper lacks",
-        "Our questions, put as claims; each arm had the same grid of learning rates and the same epochs. Means over "
-        "tasks.",
+        "Our questions, put as claims; each arm that trains by gradients had the same grid of learning rates and the "
+        "same epochs. Means over tasks.",
         rows,
     )
 

@@ -11,18 +11,24 @@ from colarepro.results import CELL, Comparison, Record, compare, runs_table, sel
 TASKS = ("sst2", "wsc", "cb", "wic", "boolq", "multirc", "rte")
 """In the order of the paper's tables."""
 NAMES = {"smollm2-135m": "SmolLM2-135M", "facebook/opt-1.3b": "OPT-1.3B", "meta-llama/Llama-2-7b-hf": "Llama-2-7B"}
+PAPERS_MODELS = ("OPT-1.3B", "Llama-2-7B", "RoBERTa-base")
 PHASES = ["seconds_prepare", "seconds_train", "seconds_test"]
 """They add up to a run; ``seconds_dev`` and ``seconds_knots`` are parts of training."""
 
 
 class Evidence:
-    """Records of kind ``llm``, of the model, type of arithmetic and protocol that most of them have.
+    """Records of kind ``llm``, of the model, type of arithmetic and protocol that most of them have, and watched runs.
 
     ``pools`` holds the rows of a task's validation split, for `compare`.
     """
 
     def __init__(self, records: Iterable[Record], pools: Mapping[str, int] | None = None) -> None:
-        found = [record for record in records if record.kind == "llm"]
+        by_kind: dict[str, list[Record]] = {"llm": [], "anatomy": []}
+        for record in records:
+            by_kind.setdefault(record.kind, []).append(record)
+        found = by_kind["llm"]
+        self.anatomy = by_kind["anatomy"]
+        """Those of kind ``anatomy``, of any model."""
         frame = runs_table(found)
         self.left_out = 0
         """Records of other models, types or protocols."""
@@ -49,9 +55,25 @@ class Evidence:
         return NAMES.get(self.campaign[0], self.campaign[0])
 
     @property
+    def models(self) -> set[str]:
+        """All models with a finished run, in the campaign or not, as people write them."""
+        done = [record.config["model"] for record in self.records.values() if record.status == "done"]
+        return {NAMES.get(model, model) for model in done}
+
+    def of_model(self, name: str) -> "Evidence":
+        """The evidence of this model's records alone."""
+        own = [record for record in self.records.values() if NAMES.get(record.config["model"]) == name]
+        return Evidence(own, self._pools)
+
+    @property
     def tasks(self) -> list[str]:
-        """The tasks that have records, the paper's first and in its order."""
-        there = set() if self.runs.empty else set(self.runs["task"])
+        """The tasks that have records, in order."""
+        return self.in_order([] if self.runs.empty else self.runs["task"])
+
+    @staticmethod
+    def in_order(tasks: Iterable[str]) -> list[str]:
+        """Each once, the paper's first and in its order."""
+        there = set(tasks)
         return [task for task in TASKS if task in there] + sorted(there.difference(TASKS))
 
     @property
@@ -108,12 +130,17 @@ class Evidence:
         if self.runs.empty:
             return ""
         names = self._of(tasks, arms)["device"].unique().tolist()
-        return ", ".join(sorted({name.partition("(")[2].rstrip(")") or name for name in names}))
+        return ", ".join(sorted({hardware(name) for name in names}))
 
     def _of(self, tasks: Sequence[str], arms: Sequence[str]) -> pd.DataFrame:
         if self.runs.empty:
             return self.runs
         return self.runs[self.runs["task"].isin(list(tasks)) & self.runs["arm"].isin(list(arms))]
+
+
+def hardware(device: str) -> str:
+    """``NVIDIA H200`` of ``cuda:0 (NVIDIA H200)``."""
+    return device.partition("(")[2].rstrip(")") or device
 
 
 def _constant(record: Record) -> Record:

@@ -99,8 +99,8 @@ def row(
         ours=(ours or interval(measured, " points")) if measured is not None else "",
         n=n if measured is not None else "",
         verdict=verdict(measured.low, measured.high, claimed, p) if measured is not None else "not measured",
-        scope=scope or f"{'' if where == OURS else 'direction '}on {evidence.model}",
-        command=command(*evidence.campaign[:2], arms, over),
+        scope=scope or f"{'' if where == OURS or evidence.model in where else 'direction '}on {evidence.model}",
+        command=command(*evidence.campaign[:2], arms, over if measured is not None else tasks or ()),
         seconds=evidence.seconds(over, arms) if measured is not None else 0.0,
         hardware=evidence.devices(over, arms) if measured is not None else "",
     )

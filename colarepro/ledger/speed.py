@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from colarepro.ledger.row import Row, Span
+from colarepro.ledger.evidence import hardware
+from colarepro.ledger.row import Row, Span, interval
+from colarepro.results import mean_interval
 from colarepro.results.verdict import verdict
 
 SHAPES = {"opt-1.3b": "OPT-1.3B", "llama-2-7b": "Llama-2-7B"}
@@ -16,18 +18,26 @@ WHAT = {"time": "ms_a_step", "memory": "peak_gib"}
 def rows(path: Path, tolerance: float, where: str) -> list[Row]:
     """That a run by itself costs no more with a chain than by LoRA, by ``tolerance`` per cent: its steps, its memory.
 
-    ``path`` is the benchmark's file, in which LoRA's line comes before those of the chains of the same process.
+    ``path`` is the benchmark's file, in which LoRA's line comes before those of the chains of the same process. Only
+    the commit and device of its newest pair count.
     """
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [_row(what, _pairs(lines), tolerance, where) for what in WHAT]
+    pairs = _pairs(lines)
+    newest = [pair for pair in pairs if _origin(pair[1]) == _origin(pairs[-1][1])]
+    return [_row(what, newest, tolerance, where) for what in WHAT]
+
+
+def _origin(line: Line) -> tuple[str, str]:
+    """Old lines name no commit."""
+    return line.get("commit", ""), line.get("device", "")
 
 
 def _pairs(lines: list[Line]) -> list[tuple[Line, Line]]:
-    """LoRA's line and a chain's, of the same shape and length."""
-    base: dict[tuple[str, int], Line] = {}
+    """LoRA's line and a chain's, of the same shape and length, commit and device."""
+    base: dict[tuple[str, int, str, str], Line] = {}
     found = []
     for line in lines:
-        place = line["shape"], line["length"]
+        place = line["shape"], line["length"], *_origin(line)
         if place[0] not in SHAPES or not line["contender"].startswith("(c)") or "links" not in line:
             continue
         if line["links"] == 1:
@@ -38,18 +48,22 @@ def _pairs(lines: list[Line]) -> list[tuple[Line, Line]]:
 
 
 def _row(what: str, pairs: list[tuple[Line, Line]], tolerance: float, where: str) -> Row:
-    extra = [100 * (chain[WHAT[what]] / lora[WHAT[what]] - 1) for lora, chain in pairs]
-    span = Span(sum(extra) / len(extra), min(extra), max(extra)) if extra else None
+    """Student's interval of the mean over the pairs; one pair has none."""
+    found = (
+        mean_interval([100 * (chain[WHAT[what]] / lora[WHAT[what]] - 1) for lora, chain in pairs]) if pairs else None
+    )
     shapes = list(dict.fromkeys(chain["shape"] for _, chain in pairs)) or ["opt-1.3b"]
+    lengths = sorted({chain["length"] for _, chain in pairs}) or [64, 256]
     return Row(
         claim=f"a chain costs no additional {what}",
         where=where,
         reported="no additional cost (certain; numbers not recovered)",
-        ours=f"{span.difference:+.2f} % [{span.low:+.2f}, {span.high:+.2f}]" if span else "",
-        n=f"{len(pairs)} pairs" if span else "",
-        verdict=verdict(tolerance - span.high, tolerance - span.low) if span else "not measured",
+        ours=interval(Span(found.mean, found.low, found.high), " %") if found else "",
+        n=f"{len(pairs)} pair{'s' * (len(pairs) > 1)} of the newest commit" if found else "",
+        verdict=verdict(tolerance - found.high, tolerance - found.low) if found else "not measured",
         scope=f"a run alone, shape of {' and '.join(SHAPES[shape] for shape in shapes)}, random weights",
-        command=f"python -m colarepro.bench --contenders c --shapes {' '.join(shapes)}",
+        command=f"python -m colarepro.bench --contenders c --shapes {' '.join(shapes)} "
+        f"--lengths {' '.join(map(str, lengths))} --output benchmarks/training.jsonl",
         seconds=0.0,
-        hardware=", ".join(dict.fromkeys(chain["device"] for _, chain in pairs)),
+        hardware=", ".join(dict.fromkeys(hardware(chain.get("device", "")) for _, chain in pairs)),
     )

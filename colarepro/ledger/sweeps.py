@@ -51,10 +51,12 @@ SWEEPS = {
 
 
 def command(model: str, dtype: str, arms: Sequence[str], tasks: Sequence[str]) -> str:
-    """The commands that perform all runs of these arms on these tasks; empty for an arm that no sweep has."""
+    """The commands that perform all runs of these arms on these tasks, or without any on those of the sweeps; empty for
+    an arm that no sweep has."""
     found = []
+    chosen = f" --task {' '.join(tasks)}" if tasks else ""
     for name, known in SWEEPS.items():
         if own := [arm for arm in arms if arm in known]:
             arms = [arm for arm in arms if arm not in own]
-            found.append(f"colarepro sweep {name} --model {model} --dtype {dtype} --task {' '.join(tasks)}")
+            found.append(f"colarepro sweep {name} --model {model} --dtype {dtype}{chosen}")
     return "" if arms else "; ".join(found)

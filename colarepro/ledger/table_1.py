@@ -1,5 +1,7 @@
 """COLA against LoRA: the gains of the paper's Tables 1 and 2, task by task and over all, and the deviations."""
 
+from dataclasses import replace
+
 from colarepro.ledger.evidence import TASKS, Evidence
 from colarepro.ledger.reported import Reported
 from colarepro.ledger.row import OURS, Row, Section, Span, count_of, interval, mean_row, row
@@ -35,7 +37,7 @@ def section(evidence: Evidence, reported: Reported) -> Section:
             "full",
             "lora",
         ),
-        _llama(reported),
+        _llama(evidence.of_model("Llama-2-7B"), reported),
         _deviations(evidence, list(found)),
     ]
     return Section(
@@ -94,21 +96,24 @@ def _everywhere(evidence: Evidence, found: dict[str, Comparison]) -> Row:
     )
 
 
-def _llama(reported: Reported) -> Row:
+def _llama(own: Evidence, reported: Reported) -> Row:
+    """On Llama-2-7B's own records, which are not those of the campaign."""
     lora, cola = (reported.say(source="cola", where="Table 2", task="rte", arm=arm) for arm in ("lora", "cola"))
-    gain = reported.say(source="cola", model="Llama-2-7B", quantity="gain", sign=True)
-    return Row(
+    gain, certainty = reported.one(source="cola", model="Llama-2-7B", quantity="gain")
+    found = own.comparisons(own.chain, "lora").get("rte")
+    judged = row(
+        own,
         "on Llama-2-7B, too, COLA exceeds LoRA on rte",
         "Table 2, Llama-2-7B",
-        f"{gain}; {lora} → {cola}; the other tasks' numbers were not recovered",
-        "",
-        "",
-        "not measured",
-        "its weights were not at hand",
-        "colarepro sweep table2 --task rte",
-        0.0,
-        "",
+        f"{gain:+.2f} ({certainty}); {lora} → {cola}; the other tasks' numbers were not recovered",
+        [own.chain, "lora"],
+        found,
+        n=count_of([found]) if found else "",
+        claimed=gain if certainty == "certain" else None,
+        tasks=["rte"],
+        scope="on Llama-2-7B",
     )
+    return replace(judged, command="colarepro sweep table2 --task rte")
 
 
 def _deviations(evidence: Evidence, tasks: list[str]) -> Row:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colarepro.ledger.by_task import by_task
-from colarepro.ledger.evidence import Evidence
+from colarepro.ledger.evidence import PAPERS_MODELS, Evidence
 from colarepro.ledger.row import Row, Section
 from colarepro.results.verdict import verdict
 
@@ -29,8 +29,14 @@ def ledger(sections: Sequence[Section], evidence: Evidence) -> str:
     """The whole of CLAIMS.md."""
     preamble = Path(__file__).with_name("preamble.md").read_text(encoding="utf-8")
     rule = inspect.cleandoc(verdict.__doc__ or "").split("\n\n", 1)[1]
+    absent = not_run(evidence, PAPERS_MODELS)
     parts = [
-        preamble.format(model=evidence.model, arithmetic=arithmetic(evidence), rule=rule).rstrip(),
+        preamble.format(
+            papers=f"Of the papers' models, {absent}. " if absent else "",
+            model=evidence.model,
+            arithmetic=arithmetic(evidence),
+            rule=rule,
+        ).rstrip(),
         _summary(sections),
     ]
     for section in sections:
@@ -43,6 +49,13 @@ def arithmetic(evidence: Evidence) -> str:
     """What the campaign's runs have in common, in words."""
     _, dtype, protocol = evidence.campaign
     return f"in {dtype}, on {'the paper' if protocol == 'paper' else protocol}'s draw of the data"
+
+
+def not_run(evidence: Evidence, models: Sequence[str]) -> str:
+    """``OPT-1.3B and Llama-2-7B were not run``; empty if all were."""
+    absent = [name for name in models if name not in evidence.models]
+    listed = " and ".join([*[", ".join(absent[:-1])] * (len(absent) > 1), *absent[-1:]])
+    return f"{listed} {'were' if len(absent) > 1 else 'was'} not run" if absent else ""
 
 
 def _summary(sections: Sequence[Section]) -> str:
@@ -59,7 +72,8 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    spent = f"{row.seconds:,.0f}" if row.seconds >= 10 else f"{row.seconds:.1f}"
+    seconds = f"{row.seconds:,.0f}" if row.seconds >= 10 else f"{row.seconds:.1f}"
+    spent = [f"{seconds} s"] * (row.seconds > 0) + [row.hardware] * bool(row.hardware)
     return [
         row.claim,
         row.where,
@@ -68,7 +82,7 @@ def _cells(row: Row) -> list[str]:
         row.n or "—",
         f"**{row.verdict}**, {row.scope}",
         f"`{row.command}`" if row.command else "—",
-        f"{spent} s, {row.hardware}" if row.seconds else "—",
+        ", ".join(spent) or "—",
     ]
 
 

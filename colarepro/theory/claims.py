@@ -1,18 +1,18 @@
 """The convergence claims about chains of low-rank updates, each with the verdict that the records give."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from colarepro.results import Record
 from colarepro.theory import verdict
-from colarepro.theory.verdict import Verdict, labelled
+from colarepro.theory.bounds import BEST, PRINTED, PROVED
+from colarepro.theory.verdict import Said, Verdict, labelled
 
 
 @dataclass(frozen=True)
 class Claim:
-    """``verdict`` reads the records of ``experiment`` with these ``labels`` (none: all) and says "holds, ..." or
-    "fails when ..."."""
+    """``verdict`` reads the records of ``experiment`` with these ``labels`` (none: all)."""
 
     name: str
     statement: str
@@ -26,11 +26,13 @@ class Claim:
 def verdicts(records: Iterable[Record]) -> list[tuple[Claim, str]]:
     """Every claim with its verdict; a claim without records is "not measured"."""
     found = list(records)
-    judged = []
-    for claim in CLAIMS:
-        own = evidence(claim, found)
-        judged.append((claim, claim.verdict(own) if own else "not measured"))
-    return judged
+    judged = [(claim, said(claim, evidence(claim, found))) for claim in CLAIMS]
+    return [(claim, answer.text if answer else "not measured") for claim, answer in judged]
+
+
+def said(claim: Claim, own: Sequence[Record]) -> Said | None:
+    """What its `evidence` says; None if that is none, or lacks what the claim speaks of."""
+    return claim.verdict(own) if own else None
 
 
 def evidence(claim: Claim, records: Iterable[Record]) -> list[Record]:
@@ -57,7 +59,7 @@ CLAIMS: tuple[Claim, ...] = (
         "COLA, Theorem 4.1",
         "cola-theorem-4-1.md",
         "theorem",
-        verdict.theorem("2"),
+        verdict.theorem(PRINTED),
         ORACLES,
     ),
     Claim(
@@ -66,7 +68,7 @@ CLAIMS: tuple[Claim, ...] = (
         "its proof",
         "cola-theorem-4-1.md",
         "theorem",
-        verdict.theorem("1.5"),
+        verdict.theorem(PROVED),
         ORACLES,
     ),
     Claim(
@@ -75,7 +77,7 @@ CLAIMS: tuple[Claim, ...] = (
         "its proof, other step",
         "cola-theorem-4-1.md",
         "theorem",
-        verdict.theorem("1.41"),
+        verdict.theorem(BEST),
         ("exact, best step",),
     ),
     Claim("its condition", "T ≥ M/(βD²)", "left out in the paper", "cola-theorem-4-1.md", "theorem", verdict.condition),

@@ -1,12 +1,25 @@
-"""What records say about a claim: one function a kind of claim, each from records to "holds ..." or "fails ..."."""
+"""What records say about a claim: one function a kind of claim, each from records to `Said`."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from colarepro.results import Record, mean_interval
 
-Verdict = Callable[[Sequence[Record]], str]
+
+class Said(NamedTuple):
+    """``text`` in words, and ``parts``, what is judged one by one: True holds, False fails, None cannot be told.
+
+    A theorem is one part; what is no matter of yes or no has none.
+    """
+
+    text: str
+    parts: tuple[bool | None, ...] = ()
+
+
+Verdict = Callable[[Sequence[Record]], Said | None]
+"""None if the records lack what the claim speaks of."""
 
 
 def _score(record: Record, name: str) -> float:
@@ -23,59 +36,62 @@ def labelled(records: Sequence[Record], *labels: str) -> list[Record]:
     return [record for record in records if record.config["label"] in labels]
 
 
-def theorem(constant: str) -> Verdict:
-    """Theorem 4.1 with this constant: violations, or how large a constant the runs needed."""
+def theorem(constant: float) -> Verdict:
+    """Theorem 4.1 with this constant, against how large a one the runs needed."""
 
-    def verdict(own: Sequence[Record]) -> str:
-        if broken := _violations(own):
-            return f"fails at {broken} values of T"
+    def verdict(own: Sequence[Record]) -> Said:
         needed = [_score(record, "needed_constant") for record in own]
+        enough = [each <= constant for each in needed]
         iterates = sum(_score(record, "iterates") for record in own)
-        return (
-            f"holds at every T in {len(own)} cases, {iterates:,.0f} iterates; constants needed "
-            f"{min(needed):.2f} to {max(needed):.2f} where {constant} is claimed"
+        word = f"holds in {len(own)} cases" if all(enough) else f"fails in {enough.count(False)} of {len(own)} cases"
+        return Said(
+            f"{word}, at every T that its condition allows, {iterates:,.0f} iterates; constants needed "
+            f"{min(needed):.2f} to {max(needed):.2f} where {constant:.3g} is claimed",
+            (all(enough),),
         )
 
     return verdict
 
 
-def condition(records: Sequence[Record]) -> str:
+def condition(records: Sequence[Record]) -> Said:
     """From which T on the theorem's step stays in the set."""
     first = max(_score(record, "first_valid") for record in records)
-    return f"needed for the step to stay in the set; the largest M/(βD²) here asks for T ≥ {first:.0f}"
+    return Said(f"needed for the step to stay in the set; the largest M/(βD²) here asks for T ≥ {first:.0f}")
 
 
-def bound(records: Sequence[Record]) -> str:
+def bound(records: Sequence[Record]) -> Said:
     """A bound from above; the fitted exponents of the first arm are shown, with bootstrap intervals."""
     if broken := _violations(records):
-        return f"fails at {broken} measurements"
+        return Said(f"fails at {broken} measurements", (False,))
     first = records[0].config["label"]
     slopes = [
         f"{_score(r, 'slope_mean'):.2f} [{_score(r, 'slope_low'):.2f}, {_score(r, 'slope_high'):.2f}]"
         for r in labelled(records, first)
     ]
-    return (
+    return Said(
         f"holds in {len(records)} cases, largest ratio {max(_score(r, 'tightest_ratio') for r in records):.2g}; "
-        f"exponents measured for {first}: {', '.join(slopes)}"
+        f"exponents measured for {first}: {', '.join(slopes)}",
+        (True,),
     )
 
 
-def hazan_luo(records: Sequence[Record]) -> str:
+def hazan_luo(records: Sequence[Record]) -> Said:
     """The stochastic bound, its condition on the variance, and what a constant batch does instead."""
     own = labelled(records, "stochastic, growing batch")
     small = labelled(records, "stochastic, batch of 4")
     variance = max(_score(record, "variance_ratio") for record in own)
     if broken := _violations(own):
-        return f"fails at {broken} measurements"
+        return Said(f"fails at {broken} measurements", (False,))
     final = [_score(record, "final_excess_mean") for record in own]
     stalled = [_score(record, "final_excess_mean") for record in small]
-    return (
+    return Said(
         f"holds, largest ratio {max(_score(r, 'tightest_ratio') for r in own):.2g} (variance at most {variance:.2g} of "
-        f"what is allowed); a constant batch of 4 ends {np.median(np.divide(stalled, final)):.0f} times higher"
+        f"what is allowed); a constant batch of 4 ends {np.median(np.divide(stalled, final)):.0f} times higher",
+        (True,),
     )
 
 
-def rac_exact(records: Sequence[Record]) -> str:
+def rac_exact(records: Sequence[Record]) -> Said:
     """Whether 1 - gamma mu r / n lies in the interval of the measured factor, for every rank."""
     missed = [
         record.config["method"]["rank"]
@@ -83,21 +99,22 @@ def rac_exact(records: Sequence[Record]) -> str:
         if not _score(record, "factor_low") <= _score(record, "factor_bound") <= _score(record, "factor_high")
     ]
     if missed:
-        return f"fails for ranks {missed}: the 99 % interval of the factor misses 1 - γμr/n"
+        return Said(f"fails for ranks {missed}: the 99 % interval of the factor misses 1 - γμr/n", (False,))
     errors = [abs(_score(r, "factor_mean") / _score(r, "factor_bound") - 1) for r in records]
     ranks = [record.config["method"]["rank"] for record in records]
-    return (
+    return Said(
         f"holds two-sided for r = {', '.join(map(str, ranks))}: 1 - γμr/n is in every 99 % interval, "
-        f"means within {100 * max(errors):.1f} %"
+        f"means within {100 * max(errors):.1f} %",
+        (True,),
     )
 
 
-def one_sided(records: Sequence[Record]) -> str:
+def one_sided(records: Sequence[Record]) -> Said:
     """An upper bound for several ranks, with its largest ratio."""
     if broken := _violations(records):
-        return f"fails at {broken} measurements"
+        return Said(f"fails at {broken} measurements", (False,))
     ratios = [_score(record, "tightest_ratio") for record in records]
-    return f"holds one-sided for {len(records)} ranks, largest ratio {max(ratios):.2g}"
+    return Said(f"holds one-sided for {len(records)} ranks, largest ratio {max(ratios):.2g}", (True,))
 
 
 def _outcome(records: Sequence[Record], label: str, factor: float) -> str:
@@ -113,85 +130,93 @@ def _count(records: Sequence[Record], label: str, factor: float, word: str) -> f
     return _score(record, word) / len(record.config["seeds"])
 
 
-def _judged(failing: float, working: float) -> str:
+WORDS = {True: "holds", False: "fails", None: "cannot tell at this budget"}
+
+
+def _judged(failing: float, working: float) -> bool | None:
     """A claim of failure, from the shares of the seeds that fail as claimed and that work."""
-    return "holds" if failing > 0.5 else "fails" if working > 0.5 else "cannot tell at this budget"
+    return True if failing > 0.5 else False if working > 0.5 else None
 
 
-def counterexample_large(records: Sequence[Record]) -> str:
+def counterexample_large(records: Sequence[Record]) -> Said:
     """How runs of RAC-LoRA's quadratic end at step 1/L."""
     label = "COLA, fresh A"
-    word = _judged(_count(records, label, 1.0, "diverged"), _count(records, label, 1.0, "converged"))
-    return (
-        f"{word} for a Gaussian A, {_outcome(records, label, 1.0)}; RAC-LoRA without its projection: "
+    held = _judged(_count(records, label, 1.0, "diverged"), _count(records, label, 1.0, "converged"))
+    return Said(
+        f"{WORDS[held]} for a Gaussian A, {_outcome(records, label, 1.0)}; RAC-LoRA without its projection: "
         f"{_outcome(records, 'RAC-LoRA, no projection', 1.0)}; COLA at 1/L of the factors' own L: "
-        f"{_outcome(records, 'COLA, fresh A, local step', 1.0)}; LoRA: {_outcome(records, 'LoRA', 1.0)}"
+        f"{_outcome(records, 'COLA, fresh A, local step', 1.0)}; LoRA: {_outcome(records, 'LoRA', 1.0)}",
+        (held,),
     )
 
 
-def counterexample_small(records: Sequence[Record]) -> str:
+def counterexample_small(records: Sequence[Record]) -> Said:
     """How they end at 0.1/L and 0.01/L, with a fresh A and with the same."""
-    words = []
+    parts, words = [], []
     for label in ("COLA, fresh A", "COLA, same A"):
         stalled, converged = (
             min(_count(records, label, factor, word) for factor in (0.1, 0.01)) for word in ("stalled", "converged")
         )
+        parts.append(_judged(stalled, converged))
         words.append(
-            f"{_judged(stalled, converged)} for {label}: {_outcome(records, label, 0.1)} at 0.1/L, "
+            f"{WORDS[parts[-1]]} for {label}: {_outcome(records, label, 0.1)} at 0.1/L, "
             f"{_outcome(records, label, 0.01)} at 0.01/L"
         )
     rac = f"RAC-LoRA: {_outcome(records, 'RAC-LoRA', 0.1)}, {_outcome(records, 'RAC-LoRA', 0.01)}"
-    return "; ".join([*words, rac])
+    return Said("; ".join([*words, rac]), tuple(parts))
 
 
-def pursuit(records: Sequence[Record]) -> str:
+def pursuit(records: Sequence[Record]) -> Said:
     """The contraction of greedy pursuit, seen whole and through a mask."""
     if broken := _violations(records):
-        return f"fails at {broken} measurements"
+        return Said(f"fails at {broken} measurements", (False,))
     whole = [record for record in records if record.config["problem"]["observed"] == 1]
     masked = [record for record in records if record.config["problem"]["observed"] < 1]
 
     def factors(own: Sequence[Record]) -> str:
         return ", ".join(f"{_score(r, 'worst_factor'):.2f} of {_score(r, 'factor_bound'):.2f}" for r in own)
 
-    return f"holds; worst factor at r = 1, 2, 4 seen whole: {factors(whole)}; through a mask: {factors(masked)}"
+    seen = f"worst factor at r = 1, 2, 4 seen whole: {factors(whole)}; through a mask: {factors(masked)}"
+    return Said(f"holds; {seen}", (True,))
 
 
-def path(records: Sequence[Record]) -> str:
+def path(records: Sequence[Record]) -> Said:
     """What a trained chain misses of ideal links, at the shortest and the longest links."""
     conditions = sorted({record.config["condition"] for record in records})
-    parts = []
+    sizes = []
     for condition in conditions:
         own = [record for record in records if record.config["condition"] == condition]
         short = min(own, key=lambda record: record.config["link_steps"])
         long = max(own, key=lambda record: record.config["link_steps"])
-        parts.append(
+        sizes.append(
             f"condition {condition:g}: {100 * _score(short, 'lag_mean'):.2g} % at {short.config['link_steps']} steps a "
             f"link, {100 * _score(long, 'lag_mean'):.1g} % at {long.config['link_steps']}"
         )
-    worst = max(_score(record, "lag_mean") for record in records)
-    word = "fails when links are short" if worst > 1e-3 else "holds"
-    return f"{word}: the gain missing after 4 links is " + "; ".join(parts)
+    held = tuple(_score(record, "lag_mean") <= 1e-3 for record in records)
+    return Said(
+        f"holds to 0.1 % in {sum(held)} of {len(held)} cases; the gain missing after 4 links is " + "; ".join(sizes),
+        held,
+    )
 
 
-def rank(records: Sequence[Record]) -> str:
+def rank(records: Sequence[Record]) -> Said:
     """What a larger rank does to the measured gap and to the links' error."""
     own = labelled(records, "convex combination, theorem's step")
     gaps = ", ".join(f"{_score(record, 'average_gap_mean'):.3g}" for record in own)
     errors = ", ".join(f"{_score(record, 'error_mean'):.3g}" for record in own)
-    return f"the bound knows no rank; at r = 1, 2, 4 the measured average gap is {gaps}, the links' ε {errors}"
+    return Said(f"the bound knows no rank; at r = 1, 2, 4 the measured average gap is {gaps}, the links' ε {errors}")
 
 
 def addition(label: str) -> Verdict:
     """COLA's added links against the theorem's inequality, for one inner optimizer."""
 
-    def verdict(records: Sequence[Record]) -> str:
+    def verdict(records: Sequence[Record]) -> Said:
         own = labelled(records, label)
         combined = labelled(records, "convex combination, theorem's step")
         broken, total = _violations(own), sum(len(record.config["seeds"]) for record in own)
         ratio = max(_score(record, "ratio_mean") for record in own)
         shares = [_score(record, "share_mean") for record in own]
-        return (
+        return Said(
             f"not covered; measured: the inequality with the links' own ε is broken in {broken} of {total} runs (mean "
             f"ratio at most {ratio:.2f}), ε is {100 * min(shares):.0f} to {100 * max(shares):.0f} % of the exact "
             f"oracle's gain; it ends at an excess of {_score(own[0], 'excess_mean'):.1e} where the convex combination "
@@ -201,19 +226,19 @@ def addition(label: str) -> Verdict:
     return verdict
 
 
-def precision(records: Sequence[Record]) -> str:
+def precision(records: Sequence[Record]) -> Said:
     """How much of the sum of all links is in the weight, by its type."""
 
     def final(record: Record) -> str:
         return f"{100 * _score(record, 'kept_mean'):.0f} % (excess {_score(record, 'excess_mean'):.0e})"
 
-    parts = []
+    sizes = []
     for size in sorted({record.config["size"] for record in records}, reverse=True):
         own = [f"{r.config['label']} {final(r)}" for r in records if r.config["size"] == size]
-        parts.append(f"shift {size:g}: {', '.join(own)}")
-    lost = [record for record in records if _score(record, "kept_mean") < 0.9]
-    word = f"fails in {len(lost)} of {len(records)} cases" if lost else "holds"
-    return f"{word}; kept of the sum of links, " + "; ".join(parts)
+        sizes.append(f"shift {size:g}: {', '.join(own)}")
+    held = tuple(_score(record, "kept_mean") >= 0.9 for record in records)
+    word = f"holds to 10 % in {sum(held)} of {len(held)} cases"
+    return Said(f"{word}; kept of the sum of links, " + "; ".join(sizes), held)
 
 
 def _cells(records: Sequence[Record]) -> dict[tuple[float, int], list[Record]]:
@@ -228,35 +253,37 @@ def _best(records: Sequence[Record], label: str) -> Record:
     return min(labelled(records, label), key=lambda record: _score(record, "test_loss_mean"))
 
 
-def u_shape(records: Sequence[Record]) -> str:
+def u_shape(records: Sequence[Record]) -> Said:
     """Where the least test loss of the chain sits, relative to the true rank."""
     cells = _cells(records)
     true = records[0].config["problem"]["rank"]
     found = {cell: _best(own, "COLA, rank-1 links").config["length"] for cell, own in cells.items()}
     at = sum(length == true for length in found.values())
     ranges = ", ".join(f"{length} (noise {noise:g}, N {n})" for (noise, n), length in found.items() if length != true)
-    return f"the least test loss is at the true rank {true} in {at} of {len(found)} cells" + (
-        f"; elsewhere at {ranges}" if ranges else ""
+    return Said(
+        f"the least test loss is at the true rank {true} in {at} of {len(found)} cells"
+        + (f"; elsewhere at {ranges}" if ranges else "")
     )
 
 
-def beats_full(records: Sequence[Record]) -> str:
+def beats_full(records: Sequence[Record]) -> Said | None:
     """At the true rank, which is fixed before the data, for the chain and for LoRA alike."""
-    lost = {"COLA, rank-1 links": [], "LoRA, summed rank": []}  # type: dict[str, list[str]]
+    lost: dict[str, list[str]] = {"COLA, rank-1 links": [], "LoRA, summed rank": []}
     cells = _cells(records)
     for (noise, samples), own in cells.items():
         (full,) = labelled(own, "full")
         for label, names in lost.items():
             at_rank = [r for r in labelled(own, label) if r.config["length"] == r.config["problem"]["rank"]]
             if not at_rank:
-                return "not measured at the true rank"
+                return None
             if _paired(at_rank[0], full) >= 0:
                 names.append(f"noise {noise:g}, N {samples}")
     chain, lora = lost.values()
-    return (
+    return Said(
         f"holds in {len(cells) - len(chain)} of {len(cells)} cells"
         + (f"; fails when {', '.join(chain)}" if chain else "")
-        + f"; LoRA of that rank in {len(cells) - len(lora)}: it is the rank that does it"
+        + f"; LoRA of that rank in {len(cells) - len(lora)}: it is the rank that does it",
+        (False,) * len(chain) + (True,) * (len(cells) - len(chain)),
     )
 
 

@@ -1,6 +1,8 @@
 """The verdicts that planted effects earn."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,58 @@ def test_gains_are_judged_by_their_size_only_where_it_is_certain(reported: Repor
     assert find(section, "COLA exceeds LoRA on every task").verdict == "contradicted"
     assert "+3.66 (certain)" in find(section, "COLA exceeds LoRA on wsc").reported
     assert "70.63 (doubtful)" in find(section, "COLA exceeds LoRA on multirc").reported
+
+
+def test_llama_is_judged_by_its_own_records(reported: Reported) -> None:
+    """They are fewer than the campaign's, and no gain is too little for the certain 3.61."""
+    claim = "on Llama-2-7B, too"
+    campaign = made("lora", 0.6) + made("cola, length 2", 0.6) + made("zero-shot", 0.5)
+    row = find(table_1.section(Evidence(campaign), reported), claim)
+    assert (row.verdict, row.command) == ("not measured", "colarepro sweep table2 --task rte")
+    for gain, word in ((0.0, "contradicted"), (0.1, "supported")):
+        llama = [
+            record
+            for arm, accuracy in (("lora", 0.7), ("cola, length 2", 0.7 + gain))
+            for record in made(arm, accuracy, model="meta-llama/Llama-2-7b-hf", items=4000)
+        ]
+        evidence = Evidence([*campaign, *llama])
+        row = find(table_1.section(evidence, reported), claim)
+        assert (row.verdict, row.scope, row.seconds) == (word, "on Llama-2-7B", 25)
+        assert row.n.startswith("5 draws")
+        assert row.command == "colarepro sweep table2 --task rte"
+        assert evidence.model == "SmolLM2-135M"
+
+
+def test_a_claim_for_the_model_that_was_run_is_not_tested_by_direction_only(reported: Reported) -> None:
+    records = made("lora", 0.6, model="facebook/opt-1.3b") + made("cola, length 2", 0.9, model="facebook/opt-1.3b")
+    section = table_1.section(Evidence(records), reported)
+    assert find(section, "COLA exceeds LoRA on rte").scope == "on OPT-1.3B"
+
+
+def watched(arm: str, counts: Sequence[float], task: str = "rte", **changes: str) -> list[Record]:
+    return [
+        replace(record, kind="anatomy", scores=record.scores | {"intruders_last": count})
+        for record, count in zip(made(arm, 0.5, task, draws=len(counts), **changes), counts, strict=True)
+    ]
+
+
+def test_intruders_are_those_of_the_watched_runs(reported: Reported) -> None:
+    """Of the campaign's model, on tasks that both arms have, in draws that have all of these."""
+    claim = "chains have more intruder dimensions"
+    campaign = made("lora", 0.6)
+    assert find(reruns.beyond_lora(Evidence(campaign), reported), claim).verdict == "not measured"
+    chain = watched("cola, length 2", [3.0, 3.2, 3.1]) + watched("cola, length 2", [4.0, 4.2], "wic")
+    chain += watched("cola, length 2", [9.0, 9.0], "cb")
+    lora = watched("lora", [1.0, 1.2, 1.0]) + watched("lora", [2.0, 2.2], "wic")
+    other = watched("lora", [9.0, 9.0], model="tiny") + watched("cola, length 2", [0.0, 0.0], model="tiny")
+    row = find(reruns.beyond_lora(Evidence([*campaign, *chain, *lora, *other]), reported), claim)
+    assert row.verdict == "supported"
+    assert row.ours.startswith("3.60 against 1.60 of a layer's 10 leading directions: +2.00 [")
+    assert row.n == "2 tasks, 2 draws"
+    assert row.command.endswith("--task wic rte")
+    assert row.hardware == "GPU"
+    single = Evidence([*campaign, *watched("cola, length 2", [3.0]), *watched("lora", [1.0])])
+    assert find(reruns.beyond_lora(single, reported), claim).verdict == "cannot tell at this n"
 
 
 def test_a_gain_everywhere_is_a_gain_on_average(reported: Reported) -> None:
@@ -90,31 +144,36 @@ def test_costs_count_as_equal_within_a_hundredth() -> None:
         records = made("lora", 0.5) + made("cola, length 2", 0.5, flops=1e6 * extra)
         section = costs.section(Evidence(records), ABSENT)
         assert find(section, "a chain costs no additional FLOPs").verdict == word
-        assert find(section, "a chain costs no additional trained").verdict == "supported"
+        assert find(section, "a chain costs no additional parameters").verdict == "supported"
 
 
 def test_time_and_memory_are_those_of_the_benchmark(tmp_path: Path) -> None:
-    """Of runs alone, each chain against the LoRA before it, on the paper's shapes only."""
+    """Of runs alone, each chain against the LoRA before it, on the paper's shapes and at the newest commit only."""
 
-    def line(shape: str, contender: str, links: int, time: float, memory: float) -> str:
-        fields = {"shape": shape, "length": 64, "contender": contender, "links": links, "device": "a GPU"}
-        return json.dumps(fields | {"ms_a_step": time, "peak_gib": memory})
+    def line(shape: str, contender: str, links: int, time: float, memory: float, **changes: str) -> str:
+        fields = {"shape": shape, "length": 64, "contender": contender, "links": links, "device": "cuda:0 (a GPU)"}
+        return json.dumps(fields | {"commit": "new", "ms_a_step": time, "peak_gib": memory} | changes)
 
     file = tmp_path / "rows.jsonl"
     lines = [
+        line("opt-1.3b", "(c) one run, LoRA", 1, 10.0, 4.0, commit="old"),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 15.0, 4.0, commit="old"),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 15.0, 4.0),  # without a LoRA of its own
         line("opt-1.3b", "(c) one run, LoRA", 1, 10.0, 4.0),
-        line("opt-1.3b", "(c) one run, COLA 2", 2, 10.05, 4.2),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 10.005, 4.2),
         line("opt-1.3b", "(d) fleet of 25, COLA 2", 2, 99.0, 9.0),
         line("tiny", "(c) one run, LoRA", 1, 1.0, 1.0),
         line("tiny", "(c) one run, COLA 2", 2, 9.0, 9.0),
         line("opt-1.3b", "(c) one run, LoRA", 1, 20.0, 4.0),
-        line("opt-1.3b", "(c) one run, COLA 2", 2, 19.9, 4.2),
+        line("opt-1.3b", "(c) one run, COLA 2", 2, 19.99, 4.2),
     ]
     file.write_text("\n".join(lines))
     time, memory = speed.rows(file, 1.0, "somewhere")
     assert (time.verdict, memory.verdict) == ("supported", "contradicted")
-    assert time.ours == "+0.00 % [-0.50, +0.50]"
-    assert memory.n == "2 pairs"
+    assert time.ours == "+0.00 [-0.64, 0.64] %"  # 12.7 standard errors of 0.05
+    assert memory.n == "2 pairs of the newest commit"
+    assert memory.hardware == "a GPU"
+    assert memory.command.endswith("--shapes opt-1.3b --lengths 64 --output benchmarks/training.jsonl")
     assert [row.verdict for row in speed.rows(tmp_path / "absent", 1.0, "")] == 2 * ["not measured"]
 
 
@@ -171,6 +230,15 @@ def test_a_command_covers_all_arms_or_is_not_given() -> None:
     assert "reproduction" in command("m", "float32", ["cola, knot 3, ranks 8-2", "lora"], ["rte"])
     assert "rank-step-down" in command("m", "float32", ["cola, knot 3, ranks 8-2", "lora"], ["rte"])
     assert command("m", "float32", ["cola, length 9", "lora"], ["rte"]) == ""
+
+
+def test_without_a_measure_a_command_leaves_the_sweep_its_own_tasks() -> None:
+    evidence = evidence_of({"sst2": {"lora": 0.5}})
+    row = find(controls.section(evidence), "a knot after three epochs")
+    assert row.command == "colarepro sweep reproduction-knots --model smollm2-135m --dtype bfloat16"
+    evidence = evidence_of({"sst2": {"lora": 0.5, "cola, length 2": 0.5}})
+    measured = find(costs.section(evidence, ABSENT), "a chain costs no additional FLOPs")
+    assert measured.command.endswith("--task sst2")
 
 
 def test_what_beyond_lora_reports_is_counted_from_its_table(reported: Reported) -> None:

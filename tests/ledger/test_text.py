@@ -10,7 +10,7 @@ from colarepro.errors import ColaError
 from colarepro.ledger import Evidence, Reported, ledger, report, sections
 from colarepro.ledger.by_task import by_task
 from colarepro.ledger.evidence import TASKS
-from colarepro.results import holm
+from colarepro.results import Record, holm
 from tests.ledger.conftest import ROOT, evidence_of, made
 
 
@@ -100,8 +100,31 @@ def test_one_task_is_no_mean(reported: Reported) -> None:
 def test_the_ledger_says_which_model_it_speaks_of(reported: Reported) -> None:
     evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.62}})
     text = ledger(sections(evidence, reported, [], Path("absent")), evidence)
-    assert "OPT-1.3B, Llama-2-7B, RoBERTa-base) were not run" in text
+    assert "Of the papers' models, OPT-1.3B, Llama-2-7B and RoBERTa-base were not run." in text
     assert "direction on SmolLM2-135M" in text
+
+
+def test_what_was_not_run_or_measured_follows_the_records(reported: Reported) -> None:
+    campaign = [*made("lora", 0.6, draws=3), *made("cola, length 2", 0.6, draws=3)]
+
+    def texts(records: list[Record]) -> str:
+        evidence = Evidence(records)
+        judged = sections(evidence, reported, [], Path("absent"))
+        return report(judged, evidence, []) + ledger(judged, evidence)
+
+    text = texts(campaign)
+    assert "OPT-1.3B and Llama-2-7B were not run, for want of weights" in text
+    assert "Intruder dimensions, sharpness and shifting data were not measured" in text
+    assert "no records of the theory" in text
+    assert "Five draws" not in text
+    watched = [replace(record, kind="anatomy", scores=record.scores | {"intruders_last": 1.0}) for record in campaign]
+    opt = made("lora", 0.6, draws=1, model="facebook/opt-1.3b")
+    text = texts([*campaign, *watched, *opt])
+    assert "Llama-2-7B was not run, for want of weights" in text
+    assert "Of the papers' models, Llama-2-7B and RoBERTa-base were not run." in text
+    assert "9,427. Sharpness and shifting data were not measured" in text
+    llama = made("lora", 0.6, draws=1, model="meta-llama/Llama-2-7b-hf")
+    assert "for want of weights" not in texts([*campaign, *opt, *llama])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from colarepro.results import Record, Store
 from colarepro.results.record import identity_of
 from colarepro.theory.claims import CLAIMS
 from colarepro.theory.experiments import EXPERIMENTS, Settings
+from colarepro.theory.verdict import Said
 from tests.ledger.conftest import ROOT
 
 
@@ -36,23 +37,21 @@ def test_without_records_nothing_is_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("parts", "expected"),
     [
-        ("holds at every T in 9 cases, 3 iterates", "supported"),
-        ("holds; worst factor at r = 1", "supported"),
-        ("holds in 9 of 9 cells; LoRA of that rank in 9", "supported"),
-        ("holds in 7 of 9 cells; fails when noise 2, N 22; LoRA of that rank in 9", "supported in part"),
-        ("holds in 7 of 9 cells; LoRA of that rank in 9", "supported in part"),
-        ("fails at 3 values of T", "contradicted"),
-        ("fails in 1 of 12 cases; kept of the sum of links", "supported in part"),
-        ("fails in 12 of 12 cases; kept of the sum of links", "contradicted"),
-        ("fails when links are short: the gain", "supported in part"),
-        ("fails for COLA, fresh A: 20/20; holds for COLA, same A: 20/20", "supported in part"),
-        ("cannot tell at this budget for a Gaussian A", "cannot tell at this n"),
-        ("not covered; measured: the inequality", "measured"),
-        ("not measured at the true rank", "not measured"),
-        ("needed for the step to stay in the set", "measured"),
+        ((True, True), "supported"),
+        ((True, False), "supported in part"),
+        ((False, False), "contradicted"),
+        ((True, None), "supported in part"),
+        ((None, True), "supported in part"),
+        ((False, None), "cannot tell at this n"),
+        ((None,), "cannot tell at this n"),
+        ((), "measured"),
     ],
 )
-def test_the_word_follows_what_is_said(said: str, expected: str) -> None:
-    assert word(said) == expected
+def test_the_word_follows_the_parts(parts: tuple[bool | None, ...], expected: str) -> None:
+    assert word(Said("", parts)) == expected
+
+
+def test_without_an_answer_nothing_is_measured() -> None:
+    assert word(None) == "not measured"

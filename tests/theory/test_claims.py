@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from colarepro.results import Record
-from colarepro.theory.claims import CLAIMS, verdicts
+from colarepro.theory.claims import CLAIMS, evidence, said, verdicts
 from colarepro.theory.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -42,16 +42,26 @@ def test_without_records_nothing_is_claimed() -> None:
     assert {text for _, text in verdicts([])} == {"not measured"}
 
 
-def theorem(violations: float) -> list[Record]:
-    scores = {"violations": violations, "needed_constant": 1.1, "iterates": 100.0, "first_valid": 3.0}
+def theorem(needed: float) -> list[Record]:
+    scores = {"needed_constant": needed, "iterates": 100.0, "first_valid": 3.0}
     return [record("theorem", label, scores) for label in ("exact", "exact, best step", "minibatch", "LoRA link")]
 
 
-def test_the_theorem_holds_or_fails_by_its_violations() -> None:
-    assert verdict("Theorem 4.1, as proved", theorem(0)).startswith("holds at every T in 3 cases, 300 iterates")
-    assert verdict("Theorem 4.1, best step", theorem(0)).startswith("holds at every T in 1 cases")
-    assert verdict("Theorem 4.1, as proved", theorem(2)) == "fails at 6 values of T"
-    assert "T ≥ 3" in verdict("its condition", theorem(0))
+def test_the_theorem_is_judged_by_the_constant_that_each_version_claims() -> None:
+    allowed = "at every T that its condition allows, 300 iterates; constants needed"
+    assert verdict("Theorem 4.1, as proved", theorem(1.1)).startswith(f"holds in 3 cases, {allowed} 1.10 to 1.10")
+    assert verdict("Theorem 4.1, best step", theorem(1.1)).startswith("holds in 1 cases")
+    between = theorem(1.7)  # too much for the proof's 1.5, not for the printed 2
+    assert verdict("Theorem 4.1, as proved", between).startswith("fails in 3 of 3 cases")
+    assert verdict("Theorem 4.1, as printed", between).startswith("holds in 3 cases")
+    assert verdict("Theorem 4.1, as printed", theorem(2.1)).startswith("fails in 3 of 3 cases")
+    one = [*theorem(1.1)[:3], *theorem(1.7)[3:]]
+    (claim,) = [claim for claim in CLAIMS if claim.name == "Theorem 4.1, as proved"]
+    answer = said(claim, evidence(claim, one))
+    assert answer is not None
+    assert answer.text.startswith("fails in 1 of 3 cases")
+    assert answer.parts == (False,)  # a theorem is contradicted by one case
+    assert "T ≥ 3" in verdict("its condition", theorem(1.1))
 
 
 @pytest.mark.parametrize(("low", "word"), [(0.8, "holds two-sided"), (0.96, "fails for ranks [2]")])
