@@ -76,9 +76,9 @@ def draw(frame: pd.DataFrame) -> Canvas:
 def caption(frame: pd.DataFrame) -> str:
     lora = frame[frame["arm"] == "lora"].groupby(WHERE)[list(PANELS)].mean().reset_index()
     levels = "; ".join(
-        f"{row['model']}, {row['dtype']}: {row['parameters_trained']:,.0f} parameters, "
-        f"{row['flops_per_token']:.3g} FLOPs a token, {row['seconds_per_1000_tokens']:.2g} s a 1000 tokens, "
-        f"{row['gigabytes']:.2g} GB"
+        f"{row['model']}, {row['dtype']}{', at ' * bool(row['commit'])}{row['commit']}: "
+        f"{row['parameters_trained']:,.0f} parameters, {row['flops_per_token']:.3g} FLOPs a token, "
+        f"{row['seconds_per_1000_tokens']:.2g} s a 1000 tokens, {row['gigabytes']:.2g} GB"
         for _, row in lora.iterrows()
     )
     return (

@@ -95,7 +95,7 @@ def _means(axes: Axes, frame: pd.DataFrame, factor: float) -> None:
 
 def caption(frame: pd.DataFrame) -> str:
     models = frame[frame["half"] == "language model"]
-    seeds = frame.loc[frame["half"] == "theory", "seeds"].iloc[0]
+    seeds = int(frame.loc[frame["half"] == "theory", "seeds"].iloc[0])
     return (
         f"Generalisation gap against chain length. (a) Noisy regression, chains of rank-1 links, noise {NOISE:g}, "
         f"{SAMPLES} samples, {seeds} seeds. (b, c) {setting(models)} after the last epoch, so that every link is in, "

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.row import Section, interval, mean_row
 from colarepro.ledger.text import arithmetic, not_run
@@ -49,8 +51,14 @@ def _runs(evidence: Evidence) -> str:
         f"{counted(len(runs), 'run')} ({_lost(evidence)}) of {counted(len(arms), 'arm')} on "
         f"{counted(len(evidence.tasks), 'task')} ({', '.join(evidence.tasks)}) over "
         f"{counted(runs['data_seed'].nunique(), 'draw')}, {arithmetic(evidence)}, took {hours:.1f} hours on "
-        f"{evidence.devices(evidence.tasks, arms)}, counted run by run.{_left_out(evidence)}"
+        f"{evidence.devices(evidence.tasks, arms)}, counted run by run.{_commits(runs)}{_left_out(evidence)}"
     )
+
+
+def _commits(runs: pd.DataFrame) -> str:
+    """Whether the code changed in between, which no run's result should depend on, but its cost does."""
+    count = runs.loc[runs["commit"] != "", "commit"].nunique()
+    return f" They are of {count} states of the code, and arms of different ones are compared." if count > 1 else ""
 
 
 def _left_out(evidence: Evidence) -> str:
