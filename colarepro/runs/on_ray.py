@@ -72,6 +72,7 @@ def on_nodes(
     not, its records come back through Ray, and a run whose worker dies starts over. Raises `ColaError` if a node cannot
     do what the driver asks.
     """
+    units = list(units)  # to size a fleet is the cluster's work too, and would wait behind the fleets that sail
     store, mark = Store(folder.absolute()), _mark(folder)
     perform = _remote(_perform, devices[0])
     pending = {}
