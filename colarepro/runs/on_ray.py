@@ -101,14 +101,17 @@ def _perform(
     shared = _read(folder) == mark
     if not shared and (keep or report_to != "none"):
         raise ColaError(f"The node {node} does not see {folder}, where models and what is tracked are to be kept.")
-    configs = [config for config, _ in asked]
     with nullcontext(folder) if shared else tempfile.TemporaryDirectory(prefix="colarepro-") as place:
+        left = asked
         for _ in range(PATIENCE):
-            attempt(configs, Path(place), device, keep, report_to)
-            found = [Store(place).get("llm", question) for _, question in asked]
-            if None not in found:
+            attempt([config for config, _ in left], Path(place), device, keep, report_to)
+            store = Store(place)
+            # A run that failed has a record, and is not performed again while another one is waited for.
+            left = [(config, question) for config, question in left if store.get("llm", question) is None]
+            if not left:
                 break
             time.sleep(1)
+        found = (store.get("llm", question) for _, question in asked)
         return [record for record in found if record is not None]
 
 
