@@ -13,6 +13,7 @@ from typing import Any
 from colarepro.errors import ColaError
 from colarepro.files import written_aside
 from colarepro.fleet.size import fleet_size
+from colarepro.models import OFFLINE
 from colarepro.results import Record, Store
 from colarepro.runs.attempt import attempt, quiet_worker
 from colarepro.runs.config import RunConfig
@@ -134,10 +135,14 @@ def _answer(reference: Any) -> Any:
 
 
 def _absolute(config: RunConfig) -> RunConfig:
-    """The configuration with its paths as every process can read them."""
-    paths = {name: getattr(config, name) for name in ("model", "task", "data_dir")}
-    here = {name: type(path)(Path(path).absolute()) for name, path in paths.items() if path and Path(path).exists()}
-    return dataclasses.replace(config, **here)
+    """The configuration with its paths as every process can read them; a name stays one beside a folder called so."""
+    is_path = {
+        "task": Path(config.task).suffix in (".yaml", ".yml"),
+        "model": config.model not in OFFLINE and Path(config.model).is_dir(),
+        "data_dir": config.data_dir is not None,
+    }
+    paths = {name: getattr(config, name) for name, yes in is_path.items() if yes}
+    return dataclasses.replace(config, **{name: type(path)(Path(path).absolute()) for name, path in paths.items()})
 
 
 def _mark(folder: Path) -> str:

@@ -133,6 +133,19 @@ def test_a_failure_is_not_repeated_while_another_run_is_busy(
     assert attempts == [[failing, busy], [busy], [busy]]
 
 
+def test_a_name_is_no_path_even_beside_a_folder_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("rte", "tiny", "own", "data"):
+        (tmp_path / name).mkdir()
+    named = RunConfig(task="rte", model="tiny")
+    assert on_ray._absolute(named) == named
+    on_hub = RunConfig(task="rte", model="some/model")
+    assert on_ray._absolute(on_hub) == on_hub
+    here = RunConfig(task="own/task.yaml", model="own", data_dir=Path("data"))
+    there = RunConfig(task=f"{tmp_path}/own/task.yaml", model=f"{tmp_path}/own", data_dir=tmp_path / "data")
+    assert on_ray._absolute(here) == there
+
+
 def test_a_local_sweep_needs_no_ray() -> None:
     code = "import sys, colarepro.sweep; sys.exit('ray' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
