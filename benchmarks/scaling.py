@@ -22,8 +22,8 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from colarepro.bench.clock import Clock
-from colarepro.bench.setting import Setting
-from colarepro.errors import exit_cleanly
+from colarepro.bench.setting import Dtype, Setting
+from colarepro.errors import ColaError, exit_cleanly
 from colarepro.results import environment
 from colarepro.runs import ranks
 from colarepro.runs.devices import confine, devices
@@ -47,10 +47,10 @@ class Arguments:
     steps: int = 5
     repeats: int = 3
     device: str = "auto"
-    dtype: str = "bfloat16"
+    dtype: Dtype = "bfloat16"
     folder: Path = HERE
     draw: bool = False
-    """Only draw what was measured."""
+    """Only draw what was measured of this shape, batch, length and dtype."""
 
 
 def measure(arguments: Arguments, device: str, scratch: Path) -> Iterator[dict[str, Any]]:
@@ -99,14 +99,22 @@ def measure(arguments: Arguments, device: str, scratch: Path) -> Iterator[dict[s
         }
 
 
-def draw(folder: Path) -> None:
+def draw(arguments: Arguments) -> None:
     """Tokens a second against the processes, beside as many times those of one; the last row of each counts."""
+    path = arguments.folder / "scaling.jsonl"
+    asked = {name: getattr(arguments, name) for name in ("shape", "batch", "length", "dtype")}
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = [row for row in map(json.loads, lines) if asked.items() <= row.items()]
+    if not found:
+        said = ", ".join(f"{name} {value}" for name, value in asked.items())
+        raise ColaError(f"{path} has no row of {said}; expected some, measured without --draw.")
+
     import matplotlib.pyplot as plt
     import pandas as pd
 
     from colarepro.figures.style import COLOURS, MARKERS, REFERENCE, style
 
-    rows = pd.read_json(folder / "scaling.jsonl", lines=True).drop_duplicates(["processes", "links"], keep="last")
+    rows = pd.DataFrame(found).drop_duplicates(["processes", "links"], keep="last")
     with style():
         canvas, axes = plt.subplots(figsize=(3.4, 2.6))
         one = rows.loc[rows["processes"] == 1, "tokens_a_second"].max()
@@ -117,7 +125,7 @@ def draw(folder: Path) -> None:
             axes.plot(own["processes"], own["tokens_a_second"], color=COLOURS[place], marker=MARKERS[place], label=arm)
         axes.set(xlabel="GPUs", ylabel="tokens a second", ylim=(0, None), xticks=counts)
         axes.legend(loc="lower right")
-        canvas.savefig(folder / "scaling.png")
+        canvas.savefig(path.with_suffix(".png"))
         plt.close(canvas)
 
 
@@ -126,7 +134,7 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if arguments.draw:
-        draw(arguments.folder)
+        draw(arguments)
         return
     device = devices(arguments.device)[0]
     device = confine(device) if ranks.count() == 1 else ranks.join(device)

@@ -23,7 +23,8 @@ class Arguments:
     """Folder of records."""
     repair: bool = False
     """Set torn records aside in FOLDER/damaged, so that their runs are performed again, and remove what killed
-    processes left: files never renamed into place, and locks that nobody holds."""
+    processes left: files never renamed into place, locks that nobody holds, and states of fleets that nobody changed
+    for a day."""
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from colarepro.errors import ColaError, exit_cleanly
 from colarepro.results import Record, Store
+from colarepro.results.unfinished import steps_done
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ def main() -> None:
     records = list(Store(arguments.output))
     Console().print(summary(records, len(records)))
     for folder in sorted((arguments.output / "unfinished").glob("*/")):
-        steps = [int(path.name.rsplit("-", 1)[1]) for path in folder.glob("checkpoint-*")]
-        print(f"unfinished: {folder.name}" + (f", last checkpoint at step {max(steps)}" if steps else ""))
+        steps = steps_done(folder)
+        print(f"unfinished: {folder.name}" + (f", last checkpoint at step {steps}" if steps else ""))
 
 
 def summary(records: Sequence[Record], total: int) -> Group:

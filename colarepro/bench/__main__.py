@@ -19,9 +19,8 @@ from transformers.utils import logging
 
 from colarepro.bench.clock import wait
 from colarepro.bench.contenders import contenders, rows
-from colarepro.bench.setting import Setting
-from colarepro.bench.shapes import SHAPES
-from colarepro.errors import ColaError, exit_cleanly
+from colarepro.bench.setting import Dtype, Setting
+from colarepro.errors import exit_cleanly
 from colarepro.results import environment
 from colarepro.runs.devices import confine, devices
 
@@ -47,7 +46,7 @@ class Arguments:
     """Measured in every repeat."""
     repeats: int = 3
     device: str = "auto"
-    dtype: str = "bfloat16"
+    dtype: Dtype = "bfloat16"
     output: Path | None = None
     """JSON-lines file that the rows are appended to."""
 
@@ -61,8 +60,6 @@ def main() -> None:
     where = environment(device) | {"dtype": arguments.dtype, "ceiling_teraflops": ceiling / 1e12}
     found: list[dict[str, Any]] = []
     for shape in arguments.shapes:
-        if shape not in SHAPES:
-            raise ColaError(f"Unknown shape '{shape}'; expected one of {', '.join(SHAPES)}.")
         for length in arguments.lengths:
             with tempfile.TemporaryDirectory() as folder:
                 repeated = arguments.steps, arguments.repeats

@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -12,9 +13,11 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from colarepro.bench.shapes import SHAPES
 from colarepro.chain import Schedule
+from colarepro.errors import ColaError
 from colarepro.runs import RunConfig
 
 BATCH = 8
+Dtype: TypeAlias = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,14 @@ class Setting:
     length: int
     folder: Path
     device: str
-    dtype: str
+    dtype: Dtype
     steps: int
     repeats: int
     batch: int = BATCH
+
+    def __post_init__(self) -> None:
+        if self.shape not in SHAPES:
+            raise ColaError(f"Unknown shape '{self.shape}'; expected one of {', '.join(SHAPES)}.")
 
     @property
     def total_steps(self) -> int:
@@ -47,7 +54,7 @@ class Setting:
             dev_examples=BATCH,
             test_examples=BATCH,
             max_steps=self.total_steps,
-            dtype=self.dtype,  # type: ignore[arg-type]
+            dtype=self.dtype,
         )
 
     def write(self) -> None:

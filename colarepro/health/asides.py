@@ -18,10 +18,10 @@ def check_asides(folder: Path, about: str, repair: bool) -> list[Finding]:
         if any(part.startswith(ASIDE) for part in aside.relative_to(folder).parts[:-1]):
             continue  # inside another aside, which goes as a whole
         try:
-            last = max(path.lstat().st_mtime for path in (aside, *aside.rglob("*")))
+            age = seconds_since_change(aside)
         except FileNotFoundError:
             continue  # renamed into place meanwhile
-        if time.time() - last < STALE_AFTER:
+        if age < STALE_AFTER:
             findings.append(Finding(about, "note", f"{aside} is being written, or its writer died within the hour."))
         elif repair:
             shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
@@ -29,3 +29,8 @@ def check_asides(folder: Path, about: str, repair: bool) -> list[Finding]:
         else:
             findings.append(Finding(about, "wrong", f"{aside} was left by a killed writer; --repair removes it."))
     return findings
+
+
+def seconds_since_change(path: Path) -> float:
+    """Of a file, or of anything in a folder; raises `FileNotFoundError` if some of it goes meanwhile."""
+    return time.time() - max(each.lstat().st_mtime for each in (path, *path.rglob("*")))

@@ -1,24 +1,30 @@
 """A folder of records: is every one whole, and what did killed runs leave behind?"""
 
+import shutil
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from colarepro.errors import ColaError
-from colarepro.health.asides import check_asides
+from colarepro.health.asides import check_asides, seconds_since_change
 from colarepro.health.finding import Finding
 from colarepro.results import Damage, Record, Store
 from colarepro.results.store import NAME, SET_ASIDE
+from colarepro.results.unfinished import STATE, steps_done
 
 ABOUT = "records"
+FLEET_KEPT = 86_400.0
+"""Seconds after a fleet's folder was last changed. It does not tell whose runs it holds, so their locks cannot say that
+nobody is on them; a fleet under way that loses its folder makes it anew."""
 
 
 def check_records(folder: Path, repair: bool = False) -> list[Finding]:
     """Every record read, every lock tried, every unfinished run named.
 
     With ``repair``, torn records are moved to the folder ``damaged``, so that their runs are performed again, and what
-    killed processes left is removed: asides, and locks that nobody holds. The rest needs somebody who knows what was
-    meant: records under another name, differing copies, archives, which version control has whole.
+    killed processes left is removed: asides, locks that nobody holds, and states of fleets that nobody changed for a
+    day. The rest needs somebody who knows what was meant: records under another name, differing copies, archives, which
+    version control has whole.
     """
     if not folder.is_dir():
         return [Finding(ABOUT, "note", f"There are no records in {folder} yet.")]
@@ -28,7 +34,7 @@ def check_records(folder: Path, repair: bool = False) -> list[Finding]:
     findings = [_damage(each, store, repair) for each in found if isinstance(each, Damage)]
     findings += check_asides(folder, ABOUT, repair)
     findings += _locks(store, repair)
-    findings += _unfinished(store, whole)
+    findings += _unfinished(store, whole, repair)
     return [Finding(ABOUT, "fine", f"{len(whole)} whole records in {folder}."), *findings]
 
 
@@ -80,12 +86,29 @@ def _locks(store: Store, repair: bool) -> list[Finding]:
     return findings
 
 
-def _unfinished(store: Store, recorded: set[str]) -> list[Finding]:
+def _unfinished(store: Store, recorded: set[str], repair: bool) -> list[Finding]:
     findings = []
     for folder in sorted((store.folder / "unfinished").glob("*/")):
-        steps = [int(path.name.rsplit("-", 1)[1]) for path in folder.glob("checkpoint-*") if path.name[11:].isdigit()]
-        then = f"asked again, it goes on from step {max(steps)}" if steps else "asked again, it begins anew"
-        if folder.name in recorded:
-            then = "it has a record, too"
+        steps = steps_done(folder)
+        then = f"goes on from step {steps}" if steps else "begins anew"
+        if folder.name.startswith("fleet-"):
+            findings += _fleet(folder, f"asked again for the same runs together, it {then}", repair)
+            continue
+        then = "it has a record, too" if folder.name in recorded else f"asked again, it {then}"
         findings.append(Finding(ABOUT, "note", f"The run {folder.name} is unfinished; {then}."))
     return findings
+
+
+def _fleet(folder: Path, then: str, repair: bool) -> list[Finding]:
+    """What remains of a fleet's runs makes another fleet, so nobody may ever ask for its state again."""
+    try:
+        age = seconds_since_change(folder)
+    except FileNotFoundError:
+        return []  # its records are safe meanwhile
+    if age < FLEET_KEPT:
+        return [Finding(ABOUT, "note", f"The fleet {folder.name} is unfinished, or under way; {then}.")]
+    said = f"{folder}, a fleet's {STATE}, was last changed more than a day ago"
+    if not repair:
+        return [Finding(ABOUT, "wrong", f"{said}; {then}, and --repair removes it.")]
+    shutil.rmtree(folder)
+    return [Finding(ABOUT, "repaired", f"{said} and was removed.")]

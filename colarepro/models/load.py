@@ -68,7 +68,7 @@ def load_tokenizer(name: str) -> Any:
     """A model's tokenizer, with a token for padding; raises `ColaError` if it has none."""
     from transformers import AutoTokenizer
 
-    with _explained(f"The tokenizer of model {name}"):
+    with explained(f"The tokenizer of model {name}"):
         tokenizer = AutoTokenizer.from_pretrained(source_of(name), trust_remote_code=False)
     # For some families transformers makes an empty tokenizer where the files are absent.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
@@ -82,7 +82,7 @@ def load_shape(name: str) -> Any:
     """A model's configuration without its weights; raises `ColaError` if it cannot be read."""
     from transformers import AutoConfig
 
-    with _explained(f"The configuration of model {name}"):
+    with explained(f"The configuration of model {name}"):
         return AutoConfig.from_pretrained(source_of(name), trust_remote_code=False)
 
 
@@ -103,7 +103,7 @@ def load(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> 
 
     # Over a .bin file transformers would otherwise have a thread ask that service in the background.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    with _explained(f"Model {name}"):
+    with explained(f"Model {name}"):
         model, info = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, trust_remote_code=False, output_loading_info=True
         )
@@ -123,7 +123,7 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
     """Keep transformers quiet, and let what it raises reach the user as one sentence."""
     try:
         with quiet():

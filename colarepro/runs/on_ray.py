@@ -13,6 +13,7 @@ from typing import Any
 from colarepro.errors import ColaError
 from colarepro.files import written_aside
 from colarepro.fleet.size import fleet_size
+from colarepro.models import OFFLINE
 from colarepro.results import Record, Store
 from colarepro.runs.attempt import attempt, quiet_worker
 from colarepro.runs.config import RunConfig
@@ -72,6 +73,7 @@ def on_nodes(
     not, its records come back through Ray, and a run whose worker dies starts over. Raises `ColaError` if a node cannot
     do what the driver asks.
     """
+    units = list(units)  # to size a fleet is the cluster's work too, and would wait behind the fleets that sail
     store, mark = Store(folder.absolute()), _mark(folder)
     perform = _remote(_perform, devices[0])
     pending = {}
@@ -100,14 +102,17 @@ def _perform(
     shared = _read(folder) == mark
     if not shared and (keep or report_to != "none"):
         raise ColaError(f"The node {node} does not see {folder}, where models and what is tracked are to be kept.")
-    configs = [config for config, _ in asked]
     with nullcontext(folder) if shared else tempfile.TemporaryDirectory(prefix="colarepro-") as place:
+        left = asked
         for _ in range(PATIENCE):
-            attempt(configs, Path(place), device, keep, report_to)
-            found = [Store(place).get("llm", question) for _, question in asked]
-            if None not in found:
+            attempt([config for config, _ in left], Path(place), device, keep, report_to)
+            store = Store(place)
+            # A run that failed has a record, and is not performed again while another one is waited for.
+            left = [(config, question) for config, question in left if store.get("llm", question) is None]
+            if not left:
                 break
             time.sleep(1)
+        found = (store.get("llm", question) for _, question in asked)
         return [record for record in found if record is not None]
 
 
@@ -130,10 +135,14 @@ def _answer(reference: Any) -> Any:
 
 
 def _absolute(config: RunConfig) -> RunConfig:
-    """The configuration with its paths as every process can read them."""
-    paths = {name: getattr(config, name) for name in ("model", "task", "data_dir")}
-    here = {name: type(path)(Path(path).absolute()) for name, path in paths.items() if path and Path(path).exists()}
-    return dataclasses.replace(config, **here)
+    """The configuration with its paths as every process can read them; a name stays one beside a folder called so."""
+    is_path = {
+        "task": Path(config.task).suffix in (".yaml", ".yml"),
+        "model": config.model not in OFFLINE and Path(config.model).is_dir(),
+        "data_dir": config.data_dir is not None,
+    }
+    paths = {name: getattr(config, name) for name, yes in is_path.items() if yes}
+    return dataclasses.replace(config, **{name: type(path)(Path(path).absolute()) for name, path in paths.items()})
 
 
 def _mark(folder: Path) -> str:

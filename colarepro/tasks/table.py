@@ -17,11 +17,9 @@ from rich.text import Text
 
 from colarepro.errors import ColaError, exit_cleanly
 from colarepro.files import written_aside
-from colarepro.models import OFFLINE, fetch
-from colarepro.models.quiet import quiet
+from colarepro.models.load import OFFLINE, explained, source_of
 from colarepro.tasks import known_tasks, load_task
 from colarepro.tasks.facts import task_facts
-from colarepro.tasks.hub import is_gated
 
 
 @dataclass(frozen=True)
@@ -60,21 +58,12 @@ def load_tokenizer(name: str) -> Any:
 
     Raises `ColaError` if there is none or it cannot be read.
     """
-    if name not in OFFLINE and not Path(name).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise ColaError(f"Unknown tokenizer {name!r}; give {', '.join(OFFLINE)}, a local folder, or a hub id.")
-    source = str(fetch(name)) if name in OFFLINE else name
     from transformers import AutoTokenizer
 
-    try:
-        with quiet():
-            return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except Exception as error:  # transformers, tokenizers and the hub's client raise dozens of kinds
-        if is_gated(error):
-            raise ColaError(
-                f"Tokenizer {name} is gated: ask for access on its hub page and log in (hf auth login)."
-            ) from error
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-        raise ColaError(f"Tokenizer {name} could not be loaded: {said}.") from error
+    # A folder may hold a tokenizer alone, which is no model.
+    source = name if name not in OFFLINE and Path(name).is_dir() else source_of(name)
+    with explained(f"Tokenizer {name}"):
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
 
 
 def show(facts: pd.DataFrame, tokenizers: int) -> None:

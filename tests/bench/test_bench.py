@@ -9,6 +9,7 @@ import torch
 from colarepro.bench import __main__ as bench
 from colarepro.bench.contenders import contenders
 from colarepro.bench.setting import BATCH
+from colarepro.errors import ColaError
 
 
 def test_every_contender_leaves_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +35,15 @@ def test_every_contender_leaves_its_row(tmp_path: Path, monkeypatch: pytest.Monk
 def test_letters_choose() -> None:
     assert [each.name for each in contenders("d", (1, 4), (1,))] == ["(d) fleet of 1, LoRA", "(d) fleet of 4, LoRA"]
     assert [each.links for each in contenders("c", (), (1, 2, 3))] == [1, 2, 3]
+
+
+def test_what_cannot_be_measured_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "--device", "cpu", "--shapes", "gpt-5"])
+    with pytest.raises(ColaError, match="Unknown shape 'gpt-5'; expected one of opt-"):
+        bench.main()
+    monkeypatch.setattr("sys.argv", ["bench", "--device", "cpu", "--dtype", "fp16"])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "invalid choice 'fp16'" in capsys.readouterr().err

@@ -3,9 +3,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import save_file
 
 from colarepro.files import ASIDE
+from colarepro.fleet.fleet import STATE
 from colarepro.health import check_records
 from colarepro.health.asides import STALE_AFTER
 from colarepro.results import Record, Store
@@ -39,9 +42,9 @@ def states(store: Store, repair: bool = False) -> list[str]:
     return [finding.state for finding in found[1:]]
 
 
-def old(path: Path) -> Path:
+def old(path: Path, seconds: float = 2 * STALE_AFTER) -> Path:
     for each in (path, *path.rglob("*")):
-        os.utime(each, (time.time() - 2 * STALE_AFTER,) * 2)
+        os.utime(each, (time.time() - seconds,) * 2)
     return path
 
 
@@ -122,14 +125,47 @@ def test_only_a_lock_that_nobody_holds_is_removed(store: Store) -> None:
 
 
 def test_unfinished_runs_are_named_with_their_last_checkpoint(store: Store) -> None:
-    for name, steps in (("0" * 16, (8, 16)), ("1" * 16, ()), (record(1).identity, (4,))):
+    names = "0" * 16, "1" * 16, "2" * 16, record(1).identity
+    for name, steps in zip(names, ((8, 16), (), (), (4,)), strict=True):
         store.unfinished(name).mkdir(parents=True)
         for step in steps:
             (store.unfinished(name) / f"checkpoint-{step}").mkdir()
+    state(store.unfinished("2" * 16), 32)  # on a GPU, a run alone is a fleet of one
     said = {finding.said for finding in check_records(store.folder, repair=True)[1:]}
     assert said == {
         f"The run {'0' * 16} is unfinished; asked again, it goes on from step 16.",
         f"The run {'1' * 16} is unfinished; asked again, it begins anew.",
+        f"The run {'2' * 16} is unfinished; asked again, it goes on from step 32.",
         f"The run {record(1).identity} is unfinished; it has a record, too.",
     }
-    assert all(store.unfinished(name).exists() for name in ("0" * 16, "1" * 16, record(1).identity))
+    assert all(store.unfinished(name).exists() for name in names)
+
+
+def state(folder: Path, steps: int) -> None:
+    """A fleet's, as it saves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({"best": torch.zeros(2)}, folder / STATE, metadata={"steps": str(steps)})
+
+
+def test_only_a_fleet_that_nobody_changed_for_a_day_is_removed(store: Store) -> None:
+    abandoned, recent, empty = (store.unfinished(f"fleet-{name * 16}") for name in "012")
+    for folder in (abandoned, recent):
+        state(folder, 40)
+    empty.mkdir()
+    old(abandoned, 25 * 3600)
+    old(recent, 23 * 3600)
+    assert states(store) == ["wrong", "note", "note"]
+    then = "asked again for the same runs together,"
+    said = [finding.said for finding in check_records(store.folder, repair=True)[1:]]
+    assert said == [
+        f"{abandoned}, a fleet's fleet.safetensors, was last changed more than a day ago and was removed.",
+        f"The fleet {recent.name} is unfinished, or under way; {then} it goes on from step 40.",
+        f"The fleet {empty.name} is unfinished, or under way; {then} it begins anew.",
+    ]
+    assert [folder.exists() for folder in (abandoned, recent, empty)] == [False, True, True]
+
+
+def test_a_state_that_cannot_be_read_is_none(store: Store) -> None:
+    store.unfinished("0" * 16).mkdir(parents=True)
+    (store.unfinished("0" * 16) / STATE).write_text("torn")
+    assert check_records(store.folder)[1].said.endswith("asked again, it begins anew.")

@@ -4,11 +4,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from colarepro.errors import ColaError
-from colarepro.results import Store
+from colarepro.results import Record, Store
+from colarepro.runs import RunConfig, on_ray
 from colarepro.runs.run_all import run_all
 from colarepro.runs.sweep import load_sweep
 from colarepro.sweep import main
@@ -85,6 +87,63 @@ def test_what_a_cluster_cannot_do(nodes: Nodes, sweep: Path, tmp_path: Path, mon
     monkeypatch.setattr(sys, "argv", ["sweep", str(sweep), "--on", "ray", "--jobs", "2"])
     with pytest.raises(ColaError, match="on a Ray cluster expected none"):
         main()
+
+
+def test_every_fleet_is_sized_before_one_sails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are the cluster's work, and to size one would wait behind those that sail."""
+    happened: list[str] = []
+
+    class Remote:
+        def remote(self, *_: Any) -> object:
+            happened.append("sails")
+            return object()
+
+    def units() -> Iterator[list[RunConfig]]:
+        for _ in range(2):
+            happened.append("sized")
+            yield []
+
+    monkeypatch.setattr(on_ray, "_remote", lambda *_: Remote())
+    monkeypatch.setattr(on_ray, "_answer", lambda _: [])
+    monkeypatch.setattr("ray.wait", lambda pending, num_returns: (pending[:1], pending[1:]))
+    assert len(list(on_ray.on_nodes(units(), tmp_path, ["cpu"], 1, False, "none"))) == 2
+    assert happened == ["sized", "sized", "sails", "sails"]
+
+
+def test_a_failure_is_not_repeated_while_another_run_is_busy(
+    untrained: str, miniature: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, failing = (RunConfig(task="rte", model=untrained, data_dir=miniature, seed=seed) for seed in (0, 1))
+    attempts: list[list[RunConfig]] = []
+
+    def attempt(configs: list[RunConfig], *_: Any) -> None:
+        attempts.append(configs)
+        for config in configs:
+            if config == failing:
+                Store(tmp_path).put(Record("llm", config.question(), status="failed"))
+            elif len(attempts) == 3:  # the other process is gone
+                Store(tmp_path).put(Record("llm", config.question()))
+
+    monkeypatch.setattr(on_ray, "attempt", attempt)
+    monkeypatch.setattr(on_ray, "quiet_worker", lambda: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    asked = [(config, config.question()) for config in (failing, busy)]
+    found = on_ray._perform(asked, tmp_path, on_ray._mark(tmp_path), "cpu", False, "none")
+    assert [record.status for record in found] == ["failed", "done"]
+    assert attempts == [[failing, busy], [busy], [busy]]
+
+
+def test_a_name_is_no_path_even_beside_a_folder_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("rte", "tiny", "own", "data"):
+        (tmp_path / name).mkdir()
+    named = RunConfig(task="rte", model="tiny")
+    assert on_ray._absolute(named) == named
+    on_hub = RunConfig(task="rte", model="some/model")
+    assert on_ray._absolute(on_hub) == on_hub
+    here = RunConfig(task="own/task.yaml", model="own", data_dir=Path("data"))
+    there = RunConfig(task=f"{tmp_path}/own/task.yaml", model=f"{tmp_path}/own", data_dir=tmp_path / "data")
+    assert on_ray._absolute(here) == there
 
 
 def test_a_local_sweep_needs_no_ray() -> None:

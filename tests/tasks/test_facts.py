@@ -142,7 +142,7 @@ def test_the_command_shows_writes_and_refuses(tmp_path: Path) -> None:
         ("rte", "tokens", 2, True)
     ]
     assert str(tmp_path) not in (tmp_path / "out.csv").read_text()
-    for wrong, said in ((("--tokenizers", "nope"), "Unknown tokenizer 'nope'"), (("--max-length", "0"), "max_length")):
+    for wrong, said in ((("--tokenizers", "nope"), "Unknown model 'nope'"), (("--max-length", "0"), "max_length")):
         refused = run(*words, *wrong)
         assert refused.returncode == 2
         assert said in refused.stderr
