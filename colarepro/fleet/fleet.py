@@ -27,6 +27,7 @@ from colarepro.fleet.probe import Probe, scores
 from colarepro.fleet.shared import compile_layers, share
 from colarepro.models.load import LoadedModel, load
 from colarepro.results import Record
+from colarepro.results.unfinished import STATE
 from colarepro.runs.config import RunConfig
 from colarepro.runs.costs import Fed, peak_bytes, reset_peak
 from colarepro.runs.devices import tidy
@@ -34,9 +35,6 @@ from colarepro.runs.judge import NEVER_FINITE, judge
 from colarepro.runs.material import gather
 from colarepro.runs.order import order
 from colarepro.tasks import Example, encode
-
-STATE = "fleet.safetensors"
-"""A fleet's state in its folder."""
 
 SAVED_AFTER = 30.0
 """Seconds of work that a kill may undo at most, whole epochs apart."""
