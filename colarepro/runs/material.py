@@ -28,6 +28,8 @@ class Material:
     task: Task
     splits: Splits
     loaded: LoadedModel
+    environment: dict[str, str]
+    """What the run is computed with; asked at its beginning, since a checkout may have another commit by its end."""
     seconds: float
     """What gathering took."""
 
@@ -58,7 +60,7 @@ class Material:
             config=self.config.question(),
             predictions=given,
             digests={"weights": self.loaded.digest} | {name: digest(part) for name, part in parts.items()},
-            environment=environment(self.device) | ({"processes": str(ranks.count())} if ranks.count() > 1 else {}),
+            environment=self.environment | ({"processes": str(ranks.count())} if ranks.count() > 1 else {}),
             **fields,
         )
 
@@ -98,4 +100,4 @@ def gather(config: RunConfig, device: str, loaded: LoadedModel | None = None) ->
     task = load_task(config.task)
     splits = splits_of(config)
     loaded = loaded or load(config.model, getattr(torch, config.dtype), device)
-    return Material(config, device, task, splits, loaded, time.perf_counter() - started)
+    return Material(config, device, task, splits, loaded, environment(device), time.perf_counter() - started)

@@ -13,6 +13,7 @@ from colarepro.methods import Adapter
 from colarepro.models import tiny
 from colarepro.results import Record
 from colarepro.runs import RunConfig, perform
+from colarepro.runs.trainer import CandidateTrainer
 
 
 @pytest.fixture
@@ -100,6 +101,18 @@ def test_divergence_is_a_record(config: RunConfig) -> None:
     assert record.status == "diverged"
     assert "not finite" in record.reason
     assert record.scores == {}
+
+
+def test_a_record_says_what_it_began_with(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout may have another commit once a run is over."""
+    steps: list[int] = []
+    original = CandidateTrainer.training_step
+    monkeypatch.setattr(
+        CandidateTrainer, "training_step", lambda *arguments: (steps.append(1), original(*arguments))[1]
+    )
+    monkeypatch.setattr("colarepro.runs.material.environment", lambda _: {"commit": f"after {len(steps)} steps"})
+    assert perform(config).environment == {"commit": "after 0 steps"}
+    assert steps
 
 
 def test_a_last_step_after_which_nothing_is_finite(config: RunConfig) -> None:
