@@ -1,5 +1,6 @@
 """Where files live, and how they are written: aside first, then renamed into place."""
 
+import functools
 import hashlib
 import os
 import shutil
@@ -69,3 +70,14 @@ def sha256_of_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_once(path: Path) -> str:
+    """The same, read again only if the file's size or time of change is another one."""
+    state = path.stat()
+    return _sha256_of(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1000)
+def _sha256_of(path: Path, size: int, changed: int) -> str:
+    return sha256_of_file(path)

@@ -15,6 +15,7 @@ from colarepro.chain import Schedule
 from colarepro.errors import ColaError, quoted
 from colarepro.files import can_be_a_path
 from colarepro.methods import OPTIONAL, Adapter, method
+from colarepro.models.folder import folder_name
 from colarepro.tasks import Protocol, load_task, origin
 
 LIMITS: Mapping[str, tuple[int, int]] = {
@@ -103,12 +104,13 @@ class RunConfig:
 
     def question(self) -> dict[str, Any]:
         """The configuration as a record keeps it: JSON-plain, and without what a method does not use or a machine
-        decides: where the data lies becomes which data it is, so that edited data is another question."""
+        decides: where data or a model lies becomes which data or model it is, so that another one is another question.
+        Raises `ColaError` if they cannot be read."""
         asked = dataclasses.asdict(self)
         del asked["data_dir"]
         del asked["accumulation"]
         asked["data"] = origin(load_task(self.task), self.data_dir)
-        asked["model"] = Path(self.model).name if os.path.isdir(self.model) else self.model
+        asked["model"] = folder_name(Path(self.model)) if os.path.isdir(self.model) else self.model
         asked["task"] = Path(self.task).stem
         for name in OPTIONAL.difference(method(self.method).reads):
             del asked[name]

@@ -1,13 +1,12 @@
 """Which data a task's examples come from, as a name that changes when the data does."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 from pathlib import Path
 
 from colarepro.errors import ColaError
-from colarepro.files import sha256_of_file
+from colarepro.files import sha256_once
 from colarepro.tasks.task import Task
 
 
@@ -26,11 +25,6 @@ def origin(task: Task, data_dir: Path | str | None = None) -> str:
 
 def _digest(path: Path, task: str) -> str:
     try:
-        return _digest_of(path, path.stat().st_size, path.stat().st_mtime_ns)
+        return sha256_once(path)
     except OSError as error:
         raise ColaError(f"Data file {path} of task {task} could not be read: {error.strerror}.") from error
-
-
-@functools.lru_cache(maxsize=1000)
-def _digest_of(path: Path, size: int, changed: int) -> str:
-    return sha256_of_file(path)

@@ -9,6 +9,8 @@ from colarepro.runs import RunConfig
 
 FOLDER = Path(__file__).parents[2] / "data" / "results"
 RECORDS = list(Store(FOLDER))
+WATCHED = {"anatomy": ("sample", "text")}
+"""What a question of that kind asks beside the run."""
 
 
 def test_they_are_packed_and_small() -> None:
@@ -24,7 +26,7 @@ def test_each_answers_a_question_in_the_fields_that_questions_have_today(miniatu
         asked, arm = record.config, (record.config["task"], record.config["method"])
         if arm not in today:
             today[arm] = RunConfig(task=arm[0], method=arm[1], data_dir=miniature).question()
-        assert set(asked) == set(today[arm])
+        assert set(asked) - set(WATCHED.get(record.kind, ())) == set(today[arm])
         for part in ("adapter", "chain"):
             assert set(asked.get(part, {})) == set(today[arm].get(part, {}))  # type: ignore[call-overload]
 

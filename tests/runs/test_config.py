@@ -1,6 +1,7 @@
 """What a run is asked: from a mapping, and as the question that a record answers."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,21 @@ def test_a_file_that_cannot_be_read_is_named(content: bytes | None, said: str, t
 def test_a_question_holds_no_place(config: RunConfig) -> None:
     asked = config.question()
     assert "data_dir" not in asked
-    assert asked["model"] == Path(config.model).name
+    assert asked["model"].startswith(Path(config.model).name + "@")
     assert str(config.data_dir) not in str(asked)
+
+
+def test_a_model_and_not_its_place_makes_the_question(config: RunConfig, tmp_path: Path) -> None:
+    """Other weights in a folder of the same name are another question."""
+    name = Path(config.model).name
+    for place in ("here", "there"):
+        shutil.copytree(config.model, tmp_path / place / name)
+    moved = [dataclasses.replace(config, model=str(tmp_path / place / name)) for place in ("here", "there")]
+    assert moved[0].question() == moved[1].question() == config.question()
+    weights = tmp_path / "there" / name / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert moved[1].question() != config.question()
+    assert moved[0].question() == config.question()
 
 
 def test_data_and_not_its_place_make_the_question(config: RunConfig, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_package_runs_the_same_frank_wolfe_at_every_T() -> None:
         measured, errors = package_gaps(problem, FrankWolfe(radius=RADIUS, rule=rule))
         off = (measured / problem.smoothness / averages - 1).abs()
         # Where two singular values nearly tie, rounding picks the atom, and two such runs part by a little.
-        assert float(off.max()) < 1e-3
+        assert float(off.max()) < 1e-2
         assert float(off.quantile(0.9)) < 1e-9
         assert float(errors.abs().max()) < 1e-12
 
