@@ -11,9 +11,9 @@ HERE = Path(__file__).parent
 
 
 def measured(path: Path) -> pd.DataFrame:
-    """The last row of every shape and contender, fleets and runs alone, on prompts of 64 tokens."""
+    """The last row of every shape and contender, fleets and runs alone, on prompts of 64 tokens and GPUs."""
     rows = pd.read_json(path, lines=True).dropna(subset=["runs", "links"])
-    ours = rows[rows["contender"].str[:3].isin(["(c)", "(d)"]) & (rows["length"] == 64)]
+    ours = rows[rows["contender"].str[:3].isin(["(c)", "(d)"]) & (rows["length"] == 64) & (rows["shape"] != "tiny")]
     return ours.drop_duplicates(["shape", "contender"], keep="last").astype({"runs": int, "links": int})
 
 
