@@ -50,7 +50,9 @@ def main() -> None:
     for table in tables(records):
         console.print(table)
     console.print(f"{len(records)} records in {command.output}")
-    if not command.quick:
+    if command.quick:
+        console.print("Of few seeds and steps: a look at what is asked. The verdicts that count are the full run's.")
+    else:
         draw(records, command.output / "plots")
         console.print(f"plots in {command.output / 'plots'}")
 
