@@ -40,11 +40,12 @@ def sail_stored(configs: Sequence[RunConfig], store: Store, device: str) -> list
         # An interruption, or a record that cannot be written, leaves the fleet's state.
         try:
             records = Fleet(mine, device).sail(folder)
-        except (ColaError, torch.cuda.OutOfMemoryError) as error:
+        except ColaError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, ColaError):
-                print(f"a fleet of {len(mine)} runs goes on singly: {error}", file=sys.stderr)
-                return mine
+            print(f"a fleet of {len(mine)} runs goes on singly: {error}", file=sys.stderr)
+            return mine
+        except torch.cuda.OutOfMemoryError:
+            shutil.rmtree(folder, ignore_errors=True)
             if len(mine) == 1:
                 raise
         else:

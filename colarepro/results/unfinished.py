@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 STATE = "fleet.safetensors"
-"""That of `colarepro.fleet.fleet`, whose import takes seconds."""
+"""A fleet's state in its folder."""
 
 
 def steps_done(folder: Path) -> int:

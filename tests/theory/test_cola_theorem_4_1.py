@@ -27,28 +27,30 @@ def target(size: float) -> Tensor:
 
 def average_gaps(
     gradient: Callable[[Tensor], Tensor], excess: float, beta: float, scale: float, rough: bool
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """All runs at once: run T takes T steps of ``scale * sqrt(M / (beta T)) / D`` from zero.
 
-    Returns the average gap of each run and the average additive error of its oracle. A rough oracle answers
-    for a gradient blurred by noise.
+    Returns the average gap of each run, the average additive error of its oracle, and how close the two largest
+    singular values ever came, as a share of the larger. A rough oracle answers for a gradient blurred by noise.
     """
     horizons = torch.arange(1, LONGEST + 1, dtype=torch.float64)
     eta = (scale * math.sqrt(excess / beta) / DIAMETER / horizons.sqrt()).clamp(max=1)[:, None, None]
     weight = torch.zeros(LONGEST, 3, 4, dtype=torch.float64)
     total, errors = torch.zeros(LONGEST, dtype=torch.float64), torch.zeros(LONGEST, dtype=torch.float64)
+    closest = torch.ones(LONGEST, dtype=torch.float64)
     noise = torch.Generator().manual_seed(0)
     for index in range(LONGEST):
         live = slice(index, LONGEST)  # run T is over once it has taken T steps
         g = gradient(weight[live])
         asked = g + 0.3 * torch.randn(g.shape, dtype=g.dtype, generator=noise) if rough else g
-        left, _, right = torch.linalg.svd(asked, full_matrices=False)
+        left, values, right = torch.linalg.svd(asked, full_matrices=False)
+        closest[live] = closest[live].minimum(1 - values[:, 1] / values[:, 0])
         atom = -RADIUS * left[:, :, :1] @ right[:, :1]
         best = -RADIUS * torch.linalg.matrix_norm(g, 2)
         total[live] += (g * weight[live]).sum((1, 2)) - best
         errors[live] += (g * atom).sum((1, 2)) - best
         weight[live] += eta[live] * (atom - weight[live])
-    return total / horizons, errors / horizons
+    return total / horizons, errors / horizons, closest
 
 
 def factorization(size: float, count: int = 1) -> MatrixFactorization:
@@ -86,7 +88,7 @@ CASES = {
 @pytest.mark.parametrize(("scale", "constant"), [(1.0, PROVED), (math.sqrt(2), BEST)])
 def test_the_inequality_holds_at_every_T(case: str, rough: bool, scale: float, constant: float) -> None:
     gradient, excess, beta = CASES[case]
-    averages, errors = average_gaps(gradient, excess, beta, scale, rough)
+    averages, errors, _ = average_gaps(gradient, excess, beta, scale, rough)
     assert cola_first_step(excess, beta, DIAMETER, best_step=scale > 1) == 1
     assert bool((errors > 1e-3).all()) == rough
     for steps in range(1, LONGEST + 1):
@@ -118,11 +120,13 @@ def test_the_package_runs_the_same_frank_wolfe_at_every_T() -> None:
     gradient, excess, beta = quadratic(4.0)
     problem = factorization(4.0, LONGEST)
     for scale, rule in ((1.0, "fixed"), (math.sqrt(2), "fixed-best")):
-        averages, _ = average_gaps(gradient, excess, beta, scale, rough=False)
+        averages, _, closest = average_gaps(gradient, excess, beta, scale, rough=False)
         measured, errors = package_gaps(problem, FrankWolfe(radius=RADIUS, rule=rule))
         off = (measured / problem.smoothness / averages - 1).abs()
-        # Where two singular values nearly tie, rounding picks the atom, and two such runs part by a little.
-        assert float(off.max()) < 1e-2
+        # Where two singular values nearly tie, a processor's rounding picks the atom, and two such runs part.
+        clear = closest > 3e-4
+        assert float(clear.double().mean()) > 0.4
+        assert float(off[clear].max()) < 1e-9
         assert float(off.quantile(0.9)) < 1e-9
         assert float(errors.abs().max()) < 1e-12
 
@@ -146,7 +150,7 @@ def test_the_statement_fails_below_its_hidden_condition() -> None:
     assert first > 1
     largest = float(torch.linalg.matrix_norm(gradient(torch.zeros(3, 4, dtype=torch.float64)), 2))
     assert RADIUS * largest > cola_average_gap(1, excess, beta, DIAMETER)  # T = 1: the average is the first gap
-    averages, _ = average_gaps(gradient, excess, beta, 1.0, rough=False)
+    averages, *_ = average_gaps(gradient, excess, beta, 1.0, rough=False)
     for steps in range(first, LONGEST + 1):
         assert float(averages[steps - 1]) <= cola_average_gap(steps, excess, beta, DIAMETER, constant=PROVED)
 
