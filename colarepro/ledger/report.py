@@ -36,6 +36,7 @@ def report(sections: Sequence[Section], evidence: Evidence, theory: Sequence[Rec
         findings=_findings(sections, evidence),
         detectable=_detectable(evidence),
         absent=_absent(evidence),
+        in_part=_in_part(evidence),
         unmeasured=_unmeasured(sections),
         missing=_missing(sections),
     )
@@ -124,7 +125,9 @@ def _findings(sections: Sequence[Section], evidence: Evidence) -> str:
 def _detectable(evidence: Evidence) -> str:
     """What this number of draws can show."""
     found = evidence.comparisons(evidence.chain, "lora")
-    known = [f"{task} {number(c.detectable(len(found)), 1)}" for task, c in found.items() if c.draws > 1]
+    # Where dev chose epochs before the knot throughout, the arms are one, and there is no difference to find.
+    differ = {task: c for task, c in found.items() if c.draws > 1 and c.low != c.high}
+    known = [f"{task} {number(c.detectable(len(found)), 1)}" for task, c in differ.items()]
     if not known:
         return ""
     return f"To be found with 80 % power by Holm's first step, a true gain over LoRA must be {', '.join(known)} points."
@@ -134,6 +137,18 @@ def _absent(evidence: Evidence) -> str:
     """Which of COLA's models were not run."""
     said = not_run(evidence, ("OPT-1.3B", "Llama-2-7B"))
     return f"{said}, for want of weights, so no level that is reported there is met or missed here. " if said else ""
+
+
+def _in_part(evidence: Evidence) -> str:
+    """Arms that most tasks have, and this one not, or not with as many learning rates."""
+    arms = [] if evidence.runs.empty else evidence.runs["arm"].unique().tolist()
+    there = {arm: [task for task in evidence.tasks if evidence.answers(task, arm)] for arm in arms}
+    lacking = {
+        task: [arm for arm in arms if 2 * len(there[arm]) > len(evidence.tasks) and task not in there[arm]]
+        for task in evidence.tasks
+    }
+    said = "; ".join(f"{task}: {', '.join(f'`{arm}`' for arm in arms)}" for task, arms in lacking.items() if arms)
+    return f"Not there, or not with every learning rate and draw, and left out: {said}. " if said else ""
 
 
 def _unmeasured(sections: Sequence[Section]) -> str:

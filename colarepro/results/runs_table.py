@@ -1,6 +1,7 @@
 """Language-model records as a table of runs, and the runs that an arm is judged by."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,10 +61,12 @@ def selected(frame: pd.DataFrame) -> pd.DataFrame:
     it varies. Arms that read no learning rate pass through. No test score is looked at.
 
     A column more, ``whole``: whether every draw that the cell tried, at any learning rate and however it ended, is
-    there and done. Where it is not, an arm could gain by the draws that it lost.
+    there and done, and it had as many learning rates to choose from as the task's median arm. Else an arm could gain by
+    the draws that it lost, or lose by a choice that it was not given, as in a sweep that is not at its end.
     """
     if frame.empty:
         return frame
+    given = _given(frame)
     frame = frame.assign(draw=frame["data_seed"].astype(str) + " " + frame["seed"].astype(str))
     draws = frame.groupby(CELL)["draw"].nunique().rename("draws").reset_index()
     frame = frame[frame["status"] != "failed"]
@@ -75,4 +78,13 @@ def selected(frame: pd.DataFrame) -> pd.DataFrame:
     chosen = frame.merge(best[keys], on=keys).merge(draws, on=CELL)
     done = chosen["draw"].where(chosen["status"] == "done")
     chosen["whole"] = done.groupby([chosen[key] for key in CELL]).transform("nunique") == chosen["draws"]
+    chosen["whole"] &= chosen["learning_rate"].isna() | pd.MultiIndex.from_frame(chosen[CELL]).isin(given)
     return chosen.drop(columns=["draw", "draws"])
+
+
+def _given(frame: pd.DataFrame) -> "pd.Index[Any]":
+    """The cells that have tried as many learning rates as the median of their task's arms, counting those with as many
+    runs as any other of the cell, however they ended."""
+    runs = frame.dropna(subset="learning_rate").groupby([*CELL, "learning_rate"]).size()
+    rates = runs[runs == runs.groupby(CELL).transform("max")].groupby(CELL).size()
+    return rates.index[rates >= rates.groupby(CELL[:-1]).transform("median")]

@@ -71,9 +71,10 @@ def test_runs_that_were_lost_are_counted_with_their_reasons(reported: Reported) 
         for record in made("lora", 0.5, learning_rate=1.0)
     ]
     lost += [replace(record, status="failed", reason="No memory.") for record in made("lora", 0.5, learning_rate=2.0)]
-    evidence = Evidence([*made("lora", 0.6), *made("cola, length 2", 0.6), *lost])
+    chains = [record for rate in (1e-3, 1.0, 2.0) for record in made("cola, length 2", 0.6, learning_rate=rate)]
+    evidence = Evidence([*made("lora", 0.6), *chains, *lost])
     text = report(sections(evidence, reported, [], Path("absent")), evidence, [])
-    assert "20 runs (5 diverged, 5 failed, most often: The loss was not finite at step 3 (5); No memory (5))" in text
+    assert "30 runs (5 diverged, 5 failed, most often: The loss was not finite at step 3 (5); No memory (5))" in text
     assert set(evidence.comparisons("cola, length 2", "lora")) == {"rte"}
 
 
@@ -88,6 +89,23 @@ def test_runs_that_were_lost_are_counted_with_their_reasons(reported: Reported) 
 def test_runs_that_were_left_out_are_counted(others: int, said: str, reported: Reported) -> None:
     evidence = Evidence([*made("lora", 0.6), *made("lora", 0.6, dtype="float32")[:others]])
     assert said in report(sections(evidence, reported, [], Path("absent")), evidence, [])
+
+
+def test_arms_that_a_task_lacks_are_named(reported: Reported) -> None:
+    """One that is not there, or with one learning rate of two; not one that most tasks lack."""
+    arms = ("lora", "cola, length 2", "cola, length 3")
+    records = [
+        record
+        for task in ("cb", "wic", "rte")
+        for arm in arms
+        for rate in (1e-3, 1e-4)
+        for record in made(arm, 0.6, task, learning_rate=rate)
+        if (task, arm) != ("wic", "cola, length 3") and (task, arm, rate) != ("cb", "cola, length 2", 1e-4)
+    ]
+    evidence = Evidence([*records, *made("zero-shot", 0.5, "rte")])
+    text = report(sections(evidence, reported, [], Path("absent")), evidence, [])
+    assert "and left out: cb: `cola, length 2`; wic: `cola, length 3`. BoolQ" in text
+    assert set(evidence.comparisons("cola, length 2", "lora")) == {"wic", "rte"}
 
 
 def test_one_task_is_no_mean(reported: Reported) -> None:
