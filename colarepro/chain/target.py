@@ -165,7 +165,8 @@ class Target:
         outputs, inputs = reversed(block) if turned else block
         delta = Factors(update.A[:, inputs], update.B[outputs]).product()
         delta = delta.T if turned else delta
-        weight = (original.to(delta) + delta).to(original.dtype)
+        # Cast there, not here: a copy to another device casts where it comes from, on the host's few cores.
+        weight = (original.to(delta.device).to(delta.dtype) + delta).to(original.dtype)
         bias = original_bias
         if bias is not None and update.bias is not None:
             bias = (bias.to(update.bias) + update.bias[own_block(base.bias)]).to(bias.dtype)

@@ -7,7 +7,7 @@ write them. To add a claim, add a row to its group.
 from collections.abc import Iterable
 from pathlib import Path
 
-from colarepro.ledger import chain_length, controls, costs, rank_step_down, reruns, table_1, theory
+from colarepro.ledger import chain_length, controls, costs, inside, rank_step_down, reruns, table_1, theory
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.report import report
 from colarepro.ledger.reported import Reported
@@ -26,6 +26,7 @@ def sections(evidence: Evidence, reported: Reported, proved: Iterable[Record], b
         costs.section(evidence, benchmark),
         controls.section(evidence),
         controls.majority(evidence, reported),
+        inside.section(evidence),
         reruns.rac_lora(evidence, reported, found),
         reruns.beyond_lora(evidence, reported),
         theory.section(found),

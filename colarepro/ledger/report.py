@@ -119,6 +119,12 @@ def _findings(sections: Sequence[Section], evidence: Evidence) -> str:
         for row in section.rows
         if row.claim.startswith("COLA stalls") and row.ours
     ]
+    lines += [
+        f"{row.claim}, at one learning rate: {row.verdict}; {row.ours}."
+        for section in sections
+        for row in section.rows
+        if row.claim.startswith("COLA forgets") and row.ours
+    ]
     return "\n".join(f"{number}. {line[0].upper()}{line[1:]}" for number, line in enumerate(lines, 1))
 
 

@@ -1,6 +1,6 @@
 """What the works that ran COLA again report."""
 
-from colarepro.ledger import intruders
+from colarepro.ledger import inside
 from colarepro.ledger.evidence import Evidence
 from colarepro.ledger.reported import Reported
 from colarepro.ledger.row import Row, Section, Span, count_of, interval, mean_row, row
@@ -100,7 +100,7 @@ def beyond_lora(evidence: Evidence, reported: Reported) -> Section:
             count_of(list(found.values())) if found else "",
             tasks=list(found),
         ),
-        intruders.row(evidence),
+        inside.intruders(evidence),
         Row(
             "chains have sharper minima than methods without them",
             "README of its code",

@@ -44,13 +44,25 @@ def assert_close(one: Record, other: Record) -> None:
     assert one.costs["tokens"] == other.costs["tokens"]
 
 
-@pytest.mark.parametrize("method", ["lora", "cola", "lora-restart", "rac-lora", "asym-lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "cola", "lora-restart", "rac-lora", "asym-lora"])
 def test_a_run_is_what_the_cpu_computes_in_float32(config: RunConfig, method: str) -> None:
-    rate = 3e-4 if method == "full" else config.learning_rate  # at which a rounding is not soon another run
-    config = dataclasses.replace(config, method=method, learning_rate=rate)
+    config = dataclasses.replace(config, method=method)
     configs = [config, dataclasses.replace(config, seed=1, learning_rate=1e-4)]
     for together, one in zip(Fleet(configs, "cuda:0").sail(), configs, strict=True):
         exact = perform(dataclasses.replace(one, dtype="float32"))
+        assert_close(together, exact)
+        assert_close(perform(one, "cuda:0"), exact)
+
+
+def test_full_fine_tuning_is_what_the_trainer_computes_on_the_cpu(config: RunConfig) -> None:
+    """In bfloat16 as well: products see its rounded weights, which small updates do not move, so that float32's losses
+    are soon others, by 4 % at a rate of 1e-5 and 17 % at 1e-4."""
+    configs = [
+        dataclasses.replace(config, method="full", learning_rate=rate, seed=seed)
+        for seed, rate in enumerate((3e-5, 1e-5))
+    ]
+    for together, one in zip(Fleet(configs, "cuda:0").sail(), configs, strict=True):
+        exact = perform(one)
         assert_close(together, exact)
         assert_close(perform(one, "cuda:0"), exact)
 

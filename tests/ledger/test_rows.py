@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from colarepro.ledger import Evidence, Reported, chain_length, controls, costs, rank_step_down, reruns, speed, table_1
+from colarepro.ledger import (
+    Evidence,
+    Reported,
+    chain_length,
+    controls,
+    costs,
+    inside,
+    rank_step_down,
+    reruns,
+    speed,
+    table_1,
+)
 from colarepro.ledger.evidence import TASKS
 from colarepro.ledger.row import Row, Section
 from colarepro.ledger.sweeps import SWEEPS, command
@@ -90,6 +101,22 @@ def test_intruders_are_those_of_the_watched_runs(reported: Reported) -> None:
     assert row.hardware == "GPU"
     single = Evidence([*campaign, *watched("cola, length 2", [3.0]), *watched("lora", [1.0])])
     assert find(reruns.beyond_lora(single, reported), claim).verdict == "cannot tell at this n"
+
+
+def test_less_forgetting_is_a_smaller_rise_of_perplexity() -> None:
+    """And is not measured where watched runs did not keep it."""
+    claim = "COLA forgets less than LoRA"
+    rises = {"cola, length 2": [0.2, 0.3, 0.25], "lora": [1.0, 1.2, 1.05]}
+    runs = [
+        replace(record, scores=record.scores | {"forgetting": rise})
+        for arm, values in rises.items()
+        for record, rise in zip(watched(arm, values), values, strict=True)
+    ]
+    row = find(inside.section(Evidence([*made("lora", 0.6), *runs])), claim)
+    assert row.verdict == "supported"
+    assert row.ours.startswith("+0.25 against +1.08 in perplexity on WikiText-2: -0.83 [-")
+    without = Evidence([*made("lora", 0.6), *watched("lora", [1.0, 1.2]), *watched("cola, length 2", [2.0, 2.1])])
+    assert {row.verdict for row in inside.section(without).rows} == {"not measured"}
 
 
 def test_a_gain_everywhere_is_a_gain_on_average(reported: Reported) -> None:
