@@ -52,7 +52,8 @@ def _runs(evidence: Evidence) -> str:
         f"{counted(len(runs), 'run')} ({_lost(evidence)}) of {counted(len(arms), 'arm')} on "
         f"{counted(len(evidence.tasks), 'task')} ({', '.join(evidence.tasks)}) over "
         f"{counted(runs['data_seed'].nunique(), 'draw')}, {arithmetic(evidence)}, took {hours:.1f} hours on "
-        f"{evidence.devices(evidence.tasks, arms)}, counted run by run.{_commits(runs)}{_left_out(evidence)}"
+        f"{evidence.devices(evidence.tasks, arms)}, counted run by run, also where processes shared a GPU."
+        f"{_commits(runs)}{_left_out(evidence)}"
     )
 
 

@@ -4,6 +4,7 @@ import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -29,14 +30,18 @@ def load_task(name_or_path: str | Path) -> Task:
     ``name``. Raises `ColaError` for an unknown name, a missing file, or a file that does not describe a task.
     """
     path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        if str(name_or_path) not in known_tasks():
-            known = ", ".join(known_tasks())
-            raise ColaError(
-                f"Unknown task {quoted(str(name_or_path))}; known are {known}, and a path to a .yaml file is one of "
-                "yours."
-            )
-        path = SHIPPED / f"{name_or_path}.yaml"
+    return _read(path) if path.suffix in (".yaml", ".yml") else _shipped(str(name_or_path))
+
+
+@cache  # a sweep asks for the same few thousands of times
+def _shipped(name: str) -> Task:
+    if name not in known_tasks():
+        known = ", ".join(known_tasks())
+        raise ColaError(f"Unknown task {quoted(name)}; known are {known}, and a path to a .yaml file is one of yours.")
+    return _read(SHIPPED / f"{name}.yaml")
+
+
+def _read(path: Path) -> Task:
     content = read_yaml(path, "Task file")
     try:
         return _task(content, path)
