@@ -81,14 +81,14 @@ def test_runs_that_were_lost_are_counted_with_their_reasons(reported: Reported) 
 @pytest.mark.parametrize(
     ("others", "said"),
     [
-        (0, "also where processes shared a GPU. Tasks follow"),
+        (0, "shared a GPU. Tasks follow"),
         (
             1,
-            "also where processes shared a GPU. 1 more run of another model, arithmetic or draw of the data is left out, since",
+            "shared a GPU. 1 more run of another model, arithmetic or draw of the data is left out, since",
         ),
         (
             3,
-            "also where processes shared a GPU. 3 more runs of another model, arithmetic or draw of the data are left out, since",
+            "shared a GPU. 3 more runs of another model, arithmetic or draw of the data are left out, since",
         ),
     ],
 )
