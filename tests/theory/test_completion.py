@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from colarepro.errors import ColaError
-from colarepro.theory import completion
-from colarepro.theory.completion import Completion, complete
+from colarepro.theory.completion import Completion, complete, oracle, weight
+from colarepro.theory.leading_pair import LeadingPair
 
 RULES = ("open-loop", "short", "exact", "adaptive")
 
@@ -143,18 +143,18 @@ def test_stop_at_the_gap_is_true_by_the_dense_svd(rule: str, oracle_tolerance: f
 
 def test_stop_is_checked_when_the_oracle_is_fooled(monkeypatch: pytest.MonkeyPatch) -> None:
     """An oracle trapped at the smallest singular value claims gaps far too small."""
-    problem, honest = data(), completion.leading_pair
-    monkeypatch.setattr(completion, "MEMORY", 0.0)
-    monkeypatch.setattr(completion, "FRESH", 0.0)
+    problem, honest = data(), oracle.leading_pair
+    monkeypatch.setattr(oracle, "MEMORY", 0.0)
+    monkeypatch.setattr(oracle, "FRESH", 0.0)
 
     def trapped(
         times: Callable[..., Any], transposed: Callable[..., Any], start: torch.Tensor, tolerance: float
     ) -> Any:
         pair = honest(times, transposed, start, tolerance)
         fresh = abs(float(start.norm()) - 1) > 1e-6 and bool(start.any())  # as is the check's start alone
-        return pair if fresh else completion.LeadingPair(pair.left, pair.value / 1e3, pair.right, pair.residual, 0)
+        return pair if fresh else LeadingPair(pair.left, pair.value / 1e3, pair.right, pair.residual, 0)
 
-    monkeypatch.setattr(completion, "leading_pair", trapped)
+    monkeypatch.setattr(oracle, "leading_pair", trapped)
     goal = 0.05 * problem.loss(np.zeros(problem.full.shape))
     found = problem.complete(rule="exact", gap_tolerance=goal, steps=2000)
     assert found.status == "gap"
@@ -190,13 +190,13 @@ def test_weight_is_in_the_ball_and_its_pieces_agree() -> None:
 
 
 def test_lists_have_an_entry_a_gradient_and_counts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, honest = [], completion.leading_pair
+    calls, honest = [], oracle.leading_pair
 
     def counted(*arguments: Any) -> Any:
         calls.append(honest(*arguments))
         return calls[-1]
 
-    monkeypatch.setattr(completion, "leading_pair", counted)
+    monkeypatch.setattr(oracle, "leading_pair", counted)
     found = data().complete(gap_tolerance=0.1, steps=200)
     lists = (found.losses, found.gaps, found.step_sizes, found.products, found.seconds)
     assert {len(x) for x in lists} == {found.gradients}
@@ -222,7 +222,7 @@ def test_order_and_kind_of_the_input_do_not_matter() -> None:
 
 def test_running_scale_is_folded_in_before_it_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = data().complete(steps=40)
-    monkeypatch.setattr(completion, "SMALLEST_SCALE", 0.9)
+    monkeypatch.setattr(weight, "SMALLEST_SCALE", 0.9)
     found = data().complete(steps=40)
     np.testing.assert_allclose(found.weights, expected.weights, rtol=1e-12)
 
