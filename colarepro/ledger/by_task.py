@@ -31,4 +31,5 @@ def _cell(comparison: Comparison, adjusted: float, tests: int) -> str:
     shown = interval(comparison)
     if math.isnan(adjusted):
         return shown
-    return f"{shown}, {p_value(adjusted)}; {number(comparison.detectable(tests), 1)}"
+    found = "no difference" if comparison.low == comparison.high else number(comparison.detectable(tests), 1)
+    return f"{shown}, {p_value(adjusted)}; {found}"

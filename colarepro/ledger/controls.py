@@ -14,6 +14,7 @@ PAIRS = (
     ("a fresh A exceeds the same A in every link", "cola, length 2", "cola, length 2, same A"),
     ("restarting the rate at the knot exceeds continuing it", "cola, knot 3, restart LR", "cola, knot 3"),
     ("a knot after three epochs exceeds one after the first", "cola, knot 3", "cola, knot 1"),
+    ("the same exceeds itself, trained again under another name", "cola, knot 3", "cola, knot 3, ranks 8-8"),
     ("COLA exceeds ReLoRA", "cola, length 2", "relora, length 2"),
     ("COLA exceeds RAC-LoRA", "cola, length 2", "rac-lora, length 2"),
     ("COLA exceeds asymmetric LoRA", "cola, length 2", "asym-lora"),

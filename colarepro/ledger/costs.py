@@ -75,6 +75,7 @@ def _falling(evidence: Evidence) -> Row:
         f"against LoRA: {shown}; each step down saves at least {least:.3f} %",
         _runs(evidence, arms),
         scope=f"shape of {evidence.model}",
+        tasks=[task for task in evidence.tasks if all(evidence.answers(task, name) for name in (*arms, "lora"))],
     )
 
 

@@ -20,7 +20,7 @@ def section(evidence: Evidence) -> Section:
             OURS,
             "—",
             "forgetting",
-            "{chain:+.2f} against {lora:+.2f} in perplexity on WikiText-2",
+            "{chain:+.2f} against {lora:+.2f} in perplexity on other text",
             less=True,
         ),
         _row(
@@ -44,7 +44,7 @@ def section(evidence: Evidence) -> Section:
     return Section(
         "Inside a chain",
         "Our questions, put as claims, of runs that were watched while they trained (`colarepro anatomy`), after the "
-        "last step and at one learning rate. Means over tasks, Student's interval over draws.",
+        "last step. Means over tasks, Student's interval over draws.",
         rows,
     )
 
@@ -66,11 +66,11 @@ def _row(
 ) -> Row:
     """COLA minus LoRA: means over tasks in every draw that has all of them, and Student's interval over draws; with
     ``less`` the claim is that it is negative."""
-    runs = _runs(evidence)
+    runs = _runs(evidence, score)
     model, dtype, _ = evidence.campaign
     command = f"colarepro anatomy --model {model} --dtype {dtype} --output runs/llm"
     found, ours, n = None, "", ""
-    if not runs.empty and score in runs:
+    if not runs.empty:
         by_draw = runs.pivot_table(index="data_seed", columns=["arm", "task"], values=score).dropna()
         chain, lora = (np.asarray(by_draw[arm]).mean(axis=1) for arm in (evidence.chain, "lora"))
         if not by_draw.empty:
@@ -78,7 +78,8 @@ def _row(
             difference = interval(Span(found.mean, found.low, found.high))
             ours = f"{words.format(chain=chain.mean(), lora=lora.mean())}: {difference}"
             tasks = evidence.in_order(runs["task"])
-            n = f"{counted(len(tasks), 'task')}, {counted(len(by_draw), 'draw')}"
+            rates = ", ".join(f"{rate:g}" for rate in sorted(runs["learning_rate"].unique()))
+            n = f"{counted(len(tasks), 'task')}, {counted(len(by_draw), 'draw')}, learning rate {rates}"
             command += f" --task {' '.join(tasks)}"
     word = "not measured"
     if found:
@@ -98,12 +99,14 @@ def _row(
     )
 
 
-def _runs(evidence: Evidence) -> pd.DataFrame:
-    """The campaign's finished runs of both arms, at the rates that dev chose, on the tasks that both have."""
+def _runs(evidence: Evidence, score: str) -> pd.DataFrame:
+    """The campaign's finished runs of both arms that have this score, at the rates that dev chose, on the tasks that
+    both have."""
     as_runs = (replace(record, kind="llm") for record in evidence.anatomy)  # the table takes no other kind
     runs = selected(runs_table(as_runs))
-    if runs.empty:
-        return runs
+    if runs.empty or score not in runs:
+        return runs.iloc[:0]
     campaign = (runs[CELL[:3]] == list(evidence.campaign)).all(axis=1)
     runs = runs[campaign & (runs["status"] == "done") & runs["arm"].isin([evidence.chain, "lora"])]
+    runs = runs.dropna(subset=score)
     return runs[runs.groupby("task")["arm"].transform("nunique") == 2]

@@ -97,9 +97,9 @@ def _verdicts(sections: Sequence[Section]) -> str:
     """How many claims earned which word, about language models and in theory."""
     counts = {"language models": Counter[str](), "theory": Counter[str]()}
     for section in sections:
-        counts["theory" if section.title == "The theory" else "language models"].update(
-            row.verdict for row in section.rows
-        )
+        for row in section.rows:
+            small = section.title == "The theory" or "digits" in row.scope
+            counts["theory" if small else "language models"][row.verdict] += 1
     said = (f"{name}: {', '.join(f'{n} {word}' for word, n in words.most_common())}" for name, words in counts.items())
     return f"Claims by verdict, {'; '.join(said)}."
 
@@ -121,7 +121,7 @@ def _findings(sections: Sequence[Section], evidence: Evidence) -> str:
         if row.claim.startswith("COLA stalls") and row.ours
     ]
     lines += [
-        f"{row.claim}, at one learning rate: {row.verdict}; {row.ours}."
+        f"{row.claim}: {row.verdict}; {row.ours} ({row.n})."
         for section in sections
         for row in section.rows
         if row.claim.startswith("COLA forgets") and row.ours
@@ -148,12 +148,11 @@ def _absent(evidence: Evidence) -> str:
 
 def _in_part(evidence: Evidence) -> str:
     """Arms that most tasks have, and this one not, or not with as many learning rates."""
-    arms = [] if evidence.runs.empty else evidence.runs["arm"].unique().tolist()
-    there = {arm: [task for task in evidence.tasks if evidence.answers(task, arm)] for arm in arms}
-    lacking = {
-        task: [arm for arm in arms if 2 * len(there[arm]) > len(evidence.tasks) and task not in there[arm]]
-        for task in evidence.tasks
-    }
+    if evidence.runs.empty:
+        return ""
+    begun = evidence.runs.groupby("arm")["task"].nunique()
+    arms = [str(arm) for arm, tasks in begun.items() if 2 * tasks > len(evidence.tasks)]
+    lacking = {task: [arm for arm in arms if not evidence.answers(task, arm)] for task in evidence.tasks}
     said = "; ".join(f"{task}: {', '.join(f'`{arm}`' for arm in arms)}" for task, arms in lacking.items() if arms)
     return f"Not there, or not with every learning rate and draw, and left out: {said}. " if said else ""
 

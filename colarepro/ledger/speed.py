@@ -59,7 +59,7 @@ def _row(what: str, pairs: list[tuple[Line, Line]], tolerance: float, where: str
         where=where,
         reported="no additional cost (certain; numbers not recovered)",
         ours=interval(Span(found.mean, found.low, found.high), " %") if found else "",
-        n=f"{len(pairs)} pair{'s' * (len(pairs) > 1)} of the newest commit" if found else "",
+        n=f"{len(pairs)} pair{'s' * (len(pairs) > 1)} of the newest commit that has any" if found else "",
         verdict=verdict(tolerance - found.high, tolerance - found.low) if found else "not measured",
         scope=f"a run alone, shape of {' and '.join(SHAPES[shape] for shape in shapes)}, random weights",
         command=f"python -m colarepro.bench --contenders c --shapes {' '.join(shapes)} "

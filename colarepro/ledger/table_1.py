@@ -61,7 +61,9 @@ def _on(
             f"{interval(found, ' points')}"
         )
         if adjusted is not None and found.draws > 1:
-            ours += f"; Holm {p_value(adjusted)}; {number(found.detectable(len(by_task)), 1)} could be detected"
+            shown = f"{number(found.detectable(len(by_task)), 1)} could be detected"
+            shown = "every answer the same" if found.low == found.high else shown
+            ours += f"; Holm {p_value(adjusted)}; {shown}"
     return row(
         evidence,
         f"COLA exceeds LoRA on {task}",

@@ -61,7 +61,7 @@ def selected(frame: pd.DataFrame) -> pd.DataFrame:
     it varies. Arms that read no learning rate pass through. No test score is looked at.
 
     A column more, ``whole``: whether every draw that the cell tried, at any learning rate and however it ended, is
-    there and done, and it had as many learning rates to choose from as the task's median arm. Else an arm could gain by
+    there and done, and it had as many learning rates to choose from as any arm of the task. Else an arm could gain by
     the draws that it lost, or lose by a choice that it was not given, as in a sweep that is not at its end.
     """
     if frame.empty:
@@ -83,8 +83,9 @@ def selected(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _given(frame: pd.DataFrame) -> "pd.Index[Any]":
-    """The cells that have tried as many learning rates as the median of their task's arms, counting those with as many
-    runs as any other of the cell, however they ended."""
-    runs = frame.dropna(subset="learning_rate").groupby([*CELL, "learning_rate"]).size()
-    rates = runs[runs == runs.groupby(CELL).transform("max")].groupby(CELL).size()
-    return rates.index[rates >= rates.groupby(CELL[:-1]).transform("median")]
+    """The cells that have tried as many learning rates as any of their task, counting those with as many runs as any
+    other of the cell, however they ended."""
+    runs = frame.dropna(subset="learning_rate").groupby([*CELL, "learning_rate", "rest"]).size()
+    full = runs[runs == runs.groupby(CELL).transform("max")].reset_index()
+    rates = full.groupby(CELL)["learning_rate"].nunique()
+    return rates.index[rates == rates.groupby(CELL[:-1]).transform("max")]

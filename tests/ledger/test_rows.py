@@ -96,7 +96,7 @@ def test_intruders_are_those_of_the_watched_runs(reported: Reported) -> None:
     row = find(reruns.beyond_lora(Evidence([*campaign, *chain, *lora, *other]), reported), claim)
     assert row.verdict == "supported"
     assert row.ours.startswith("3.60 against 1.60 of a layer's 10 leading directions: +2.00 [")
-    assert row.n == "2 tasks, 2 draws"
+    assert row.n == "2 tasks, 2 draws, learning rate 0.001"
     assert row.command.endswith("--task wic rte")
     assert row.hardware == "GPU"
     single = Evidence([*campaign, *watched("cola, length 2", [3.0]), *watched("lora", [1.0])])
@@ -114,9 +114,13 @@ def test_less_forgetting_is_a_smaller_rise_of_perplexity() -> None:
     ]
     row = find(inside.section(Evidence([*made("lora", 0.6), *runs])), claim)
     assert row.verdict == "supported"
-    assert row.ours.startswith("+0.25 against +1.08 in perplexity on WikiText-2: -0.83 [-")
+    assert row.ours.startswith("+0.25 against +1.08 in perplexity on other text: -0.83 [-")
     without = Evidence([*made("lora", 0.6), *watched("lora", [1.0, 1.2]), *watched("cola, length 2", [2.0, 2.1])])
     assert {row.verdict for row in inside.section(without).rows} == {"not measured"}
+    half = [run for run in runs if "forgetting" in run.scores and run.config["method"] == "cola"]
+    half += watched("lora", [1.0, 1.2]) + watched("cola, length 2", [2.0, 2.1], "wic")
+    half += [replace(run, scores=run.scores | {"forgetting": 1.0}) for run in watched("lora", [1.0, 1.2], "wic")]
+    assert find(inside.section(Evidence([*made("lora", 0.6), *half])), claim).verdict == "not measured"
 
 
 def test_a_gain_everywhere_is_a_gain_on_average(reported: Reported) -> None:
@@ -198,7 +202,7 @@ def test_time_and_memory_are_those_of_the_benchmark(tmp_path: Path) -> None:
     time, memory = speed.rows(file, 1.0, "somewhere")
     assert (time.verdict, memory.verdict) == ("supported", "contradicted")
     assert time.ours == "+0.00 [-0.64, 0.64] %"  # 12.7 standard errors of 0.05
-    assert memory.n == "2 pairs of the newest commit"
+    assert memory.n == "2 pairs of the newest commit that has any"
     assert memory.hardware == "a GPU"
     assert memory.command.endswith("--shapes opt-1.3b --lengths 64 --output benchmarks/training.jsonl")
     assert [row.verdict for row in speed.rows(tmp_path / "absent", 1.0, "")] == 2 * ["not measured"]
