@@ -60,8 +60,11 @@ def folder_aside(target: Path) -> Iterator[Path]:
         aside.chmod(0o755)  # mkdtemp makes folders private, safetensors files
         for path in aside.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        if not target.exists():
+        try:
             aside.rename(target)
+        except OSError:  # to look before would be too early, as two that began together end together
+            if not target.exists():
+                raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -2,6 +2,8 @@
 
 import math
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,19 @@ def test_a_half_built_folder_is_never_seen(tmp_path: Path) -> None:
             (aside / "whole").write_text(text)
     assert (target / "whole").read_text() == "first"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_two_that_end_at_the_same_moment_leave_one_folder(tmp_path: Path) -> None:
+    """As two ranks of one run do, both of which build what the cache lacks; looking first failed in two of five."""
+    together = threading.Barrier(2)
+
+    def build_all(who: int) -> None:
+        for number in range(100):
+            with folder_aside(tmp_path / str(number)) as aside:
+                (aside / "whose").write_text(str(who))
+                together.wait(timeout=60)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(build_all, who) for who in range(2)]:
+            done.result()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(str(number) for number in range(100))
