@@ -37,6 +37,7 @@ def report(sections: Sequence[Section], evidence: Evidence, theory: Sequence[Rec
         detectable=_detectable(evidence),
         absent=_absent(evidence),
         in_part=_in_part(evidence),
+        ends=_ends(evidence),
         unmeasured=_unmeasured(sections),
         missing=_missing(sections),
     )
@@ -155,6 +156,27 @@ def _in_part(evidence: Evidence) -> str:
     lacking = {task: [arm for arm in arms if not evidence.answers(task, arm)] for task in evidence.tasks}
     said = "; ".join(f"{task}: {', '.join(f'`{arm}`' for arm in arms)}" for task, arms in lacking.items() if arms)
     return f"Not there, or not with every learning rate and draw, and left out: {said}. " if said else ""
+
+
+def _ends(evidence: Evidence) -> str:
+    """Arms for which dev chose the grid's lowest or highest learning rate on half of their tasks or more; of arms that
+    most tasks have."""
+    tried = evidence.runs.dropna(subset="learning_rate") if not evidence.runs.empty else evidence.runs
+    if tried.empty:
+        return ""
+    grid = tried.groupby("task")["learning_rate"].agg(["min", "max", "nunique"])
+    chosen = evidence.chosen[evidence.chosen["whole"]].dropna(subset="learning_rate")
+    chosen = chosen.drop_duplicates(["arm", "task"]).join(grid[grid["nunique"] > 1], on="task", how="inner")
+    said = []
+    for word, end in (("highest", "max"), ("lowest", "min")):
+        at = (chosen["learning_rate"] == chosen[end]).groupby(chosen["arm"]).agg(["sum", "size"])
+        at = at[(2 * at["sum"] >= at["size"]) & (2 * at["size"] > len(evidence.tasks))]
+        if not at.empty:
+            arms = ", ".join(f"`{arm}` ({row['sum']} of {row['size']})" for arm, row in at.iterrows())
+            said.append(f"the {word} for {arms}")
+    if not said:
+        return ""
+    return f"The grid ends early for some arms: on half of their tasks or more dev chose {' and '.join(said)}. "
 
 
 def _unmeasured(sections: Sequence[Section]) -> str:

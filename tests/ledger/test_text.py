@@ -114,6 +114,24 @@ def test_arms_that_a_task_lacks_are_named(reported: Reported) -> None:
     assert set(evidence.comparisons("cola, length 2", "lora")) == {"wic", "rte"}
 
 
+def test_arms_at_an_end_of_the_grid_are_named(reported: Reported) -> None:
+    """On two tasks of three; one that is there on a single task is no pattern."""
+    best = {"lora": (5e-4, 5e-4, 1e-3), "cola, length 2": (1e-3, 1e-3, 5e-4), "cola, length 3": (1e-4, 1e-4, 1e-4)}
+    records = [
+        replace(record, scores=record.scores | {"dev_loss": abs(rate - best[arm][place])})
+        for place, task in enumerate(("cb", "wic", "rte"))
+        for arm in best
+        for rate in (1e-3, 5e-4, 1e-4)
+        for record in made(arm, 0.6, task, learning_rate=rate)
+    ]
+    once = [record for rate in (1e-3, 5e-4, 1e-4) for record in made("lora-restart, length 2", 0.6, learning_rate=rate)]
+    evidence = Evidence([*records, *once, *made("zero-shot", 0.5)])
+    text = report(sections(evidence, reported, [], Path("absent")), evidence, [])
+    assert "dev chose the highest for `cola, length 2` (2 of 3) and the lowest for `cola, length 3` (3 of 3). " in text
+    only = Evidence(record for record in records if record.config["method"] == "lora")
+    assert "The grid ends early" not in report(sections(only, reported, [], Path("absent")), only, [])
+
+
 def test_one_task_is_no_mean(reported: Reported) -> None:
     evidence = evidence_of({"rte": {"lora": 0.6, "cola, length 2": 0.85}})
     text = report(sections(evidence, reported, [], Path("absent")), evidence, [])
