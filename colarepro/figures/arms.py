@@ -38,8 +38,7 @@ def campaign(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def chosen(records: Iterable[Record]) -> pd.DataFrame:
-    """The runs of the `campaign` at the learning rates that dev chooses, without arms of which a draw that was tried
-    did not finish there, since an arm must not gain by the draws that it lost."""
+    """The runs of the `campaign` at the learning rates that dev chooses, of arms that are whole, as `selected` says."""
     frame = Evidence(records).chosen
     return frame if frame.empty else frame[frame["whole"]].reset_index(drop=True)
 

@@ -86,8 +86,7 @@ class Evidence:
         return next((arm for arm in arms if any(arm == name for _, name in self._cells)), arms[0])
 
     def answers(self, task: str, arm: str) -> list[Record]:
-        """The records of an arm at its chosen learning rate; none if it is absent or a draw that it tried did not
-        finish there, since an arm must not gain by the draws that it lost."""
+        """The records of an arm at its chosen learning rate; none if it is absent or not whole, as `selected` says."""
         cell = self._cells.get((task, arm))
         if cell is None or not cell["whole"].all():
             return []

@@ -68,7 +68,7 @@ def _row(
     ``less`` the claim is that it is negative."""
     runs = _runs(evidence, score)
     model, dtype, _ = evidence.campaign
-    command = f"colarepro anatomy --model {model} --dtype {dtype} --output runs/llm"
+    command = f"colarepro anatomy --model {model} --dtype {dtype} --output runs/llm --arm lora cola-2"
     found, ours, n = None, "", ""
     if not runs.empty:
         by_draw = runs.pivot_table(index="data_seed", columns=["arm", "task"], values=score).dropna()

@@ -3,24 +3,17 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from colarepro.ledger.wording import number
-from colarepro.results.paired import TAIL
+from colarepro.results import Comparison
+from colarepro.results.graded import Graded
 
 PLACES = ("least", "second least", "third least")
 
 
-class Graded(Protocol):
-    """Anything with an interval of any level, as `Comparison.end` gives it."""
-
-    @property
-    def difference(self) -> float: ...
-    def end(self, side: Literal[-1, 1], tail: float) -> float: ...
-
-
 @dataclass(frozen=True)
-class AtLeast:
+class AtLeast(Graded):
     """The claim that at least ``count`` of m true values are positive: that the ``count``-th largest of them is.
 
     Its interval is Bonferroni's for partial conjunctions (Benjamini & Heller 2008). If fewer than ``count`` values are
@@ -30,7 +23,7 @@ class AtLeast:
     """
 
     count: int
-    measures: tuple[Graded, ...]
+    measures: tuple["Comparison | AtLeast", ...]
 
     @property
     def difference(self) -> float:
@@ -38,20 +31,10 @@ class AtLeast:
         return sorted((measure.difference for measure in self.measures), reverse=True)[self.count - 1]
 
     def end(self, side: Literal[-1, 1], tail: float) -> float:
-        """The ``count``-th largest of the lower (-1) or upper (1) ends; NaN if any is unknown."""
+        """The ``count``-th largest of these ends; NaN if any is unknown."""
         share = len(self.measures) - self.count + 1 if side < 0 else self.count
         ends = sorted((measure.end(side, tail / share) for measure in self.measures), reverse=True)
         return math.nan if any(map(math.isnan, ends)) else ends[self.count - 1]
-
-    @property
-    def low(self) -> float:
-        """Lower end of the 95 % interval."""
-        return self.end(-1, TAIL)
-
-    @property
-    def high(self) -> float:
-        """Upper end of the 95 % interval."""
-        return self.end(1, TAIL)
 
     def text(self, what: str) -> str:
         """``the least of the true gains is in [-4.19, 1.37] points, of the measured ones -1.13``, for ``what`` gains:
@@ -65,18 +48,18 @@ class AtLeast:
         return f"the {place} of the true {what} is in {ends} points, of the measured ones {measured}"
 
 
-def at_least(count: int, measures: Iterable[Graded]) -> AtLeast:
+def at_least(count: int, measures: Iterable[Comparison | AtLeast]) -> AtLeast:
     """That so many of them, at least, are positive."""
     return AtLeast(count, tuple(measures))
 
 
-def most(measures: Iterable[Graded]) -> AtLeast:
+def most(measures: Iterable[Comparison | AtLeast]) -> AtLeast:
     """That more than half of them are."""
     found = tuple(measures)
     return AtLeast(len(found) // 2 + 1, found)
 
 
-def least(measures: Iterable[Graded]) -> AtLeast:
+def least(measures: Iterable[Comparison | AtLeast]) -> AtLeast:
     """That all of them are."""
     found = tuple(measures)
     return AtLeast(len(found), found)

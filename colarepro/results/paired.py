@@ -10,17 +10,16 @@ from scipy.stats import t
 
 from colarepro.errors import ColaError
 from colarepro.results.crossed import Crossed, share_as_large
+from colarepro.results.graded import TAIL, Graded
 from colarepro.results.items import common_items
 from colarepro.results.record import Record
 
 FLIPS = 4999
 POWER = 0.8
-TAIL = 0.025
-"""Probability of the truth beyond either end of a 95 % interval."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Graded):
     """First minus second, in points of accuracy, positive where the first is better.
 
     ``low`` and ``high`` end the 95 % interval and ``p`` is two-sided; all NaN with a single draw, which shows nothing
@@ -35,19 +34,8 @@ class Comparison:
     items: int
     answers: int
 
-    @property
-    def low(self) -> float:
-        """Lower end of the 95 % interval."""
-        return self.end(-1, TAIL)
-
-    @property
-    def high(self) -> float:
-        """Upper end of the 95 % interval."""
-        return self.end(1, TAIL)
-
     def end(self, side: Literal[-1, 1], tail: float) -> float:
-        """The lower (-1) or upper (1) end of Student's interval, beyond which the truth lies with probability
-        ``tail``."""
+        """Of Student's interval."""
         return self.difference + side * float(t.ppf(1 - tail, self.degrees)) * self.standard_error
 
     def detectable(self, tests: int = 1) -> float:
