@@ -10,8 +10,9 @@ from colarepro.errors import ColaError
 from colarepro.ledger import Evidence, Reported, ledger, report, sections
 from colarepro.ledger.by_task import by_task
 from colarepro.ledger.evidence import TASKS
+from colarepro.ledger.row import Row, Section
 from colarepro.results import Record, holm
-from tests.ledger.conftest import ROOT, evidence_of, made
+from tests.ledger.conftest import ARMS, ROOT, evidence_of, made
 
 
 def written(**changes: Path) -> dict[str, str]:
@@ -130,6 +131,25 @@ def test_arms_at_an_end_of_the_grid_are_named(reported: Reported) -> None:
     assert "dev chose the highest for `cola, length 2` (2 of 3) and the lowest for `cola, length 3` (3 of 3). " in text
     only = Evidence(record for record in records if record.config["method"] == "lora")
     assert "The grid ends early" not in report(sections(only, reported, [], Path("absent")), only, [])
+
+
+def test_arms_with_the_same_answers_have_nothing_to_detect(reported: Reported) -> None:
+    lora = made("lora", 0.6)
+    same = [replace(record, config=record.config | ARMS["cola, length 2"]) for record in lora]
+    evidence = Evidence([*lora, *same])
+    judged = sections(evidence, reported, [], Path("absent"))
+    assert "+0.00 [0.00, 0.00] points; Holm p 1.000; every answer the same" in ledger(judged, evidence)
+    assert by_task(evidence)[1][1] == "+0.00 [0.00, 0.00], p 1.000; no difference"
+    assert "To be found" not in report(judged, evidence, [])
+
+
+def test_digits_count_with_the_theory() -> None:
+    rows = [
+        Row("a", "", "", "", "", "supported", scope, "", 0.0, "")
+        for scope in ("direction on scikit-learn's digits", "on SmolLM2-135M")
+    ]
+    text = report([Section("RAC-LoRA's tables", "", rows)], Evidence(made("lora", 0.6)), [])
+    assert "language models: 1 supported; theory: 1 supported." in text
 
 
 def test_one_task_is_no_mean(reported: Reported) -> None:
