@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from colarepro.errors import exit_cleanly
+from colarepro.errors import ColaError, exit_cleanly
 from colarepro.results import Record, Store, compare, runs_table, selected
 from colarepro.results.items import items
 
@@ -39,10 +39,17 @@ class Arguments:
 
 
 def clusters(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The number of the question and of the passage of every row of the split, both (rows,)."""
+    """The number of the question and of the passage of every row of the split, both (rows,).
+
+    Raises `ColaError` if the file cannot be read.
+    """
     questions: list[int] = []
     passages: list[int] = []
-    for passage, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ColaError(f"MultiRC's validation split {path} could not be read: {error.strerror}.") from error
+    for passage, line in enumerate(lines):
         for question in json.loads(line)["passage"]["questions"]:
             number = questions[-1] + 1 if questions else 0
             questions += [number] * len(question["answers"])
@@ -86,6 +93,8 @@ def main() -> None:
     }
     print("| difference | ledger, points | by question, times | by passage, times |\n|---|---|---|---|")
     for first, second in PAIRS:
+        if first not in arms or second not in arms:
+            continue
         gains, rows = gains_of(arms[first], arms[second]), [items(record, pools) for record in arms[first]]
         ledger = compare(arms[first], arms[second], pools, flips=0).standard_error
         errors = [

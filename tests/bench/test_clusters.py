@@ -1,9 +1,13 @@
 """Standard errors with answers taken together."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.clusters import gains_of, standard_error
+from benchmarks.clusters import clusters, gains_of, standard_error
+from colarepro.errors import ColaError
 from colarepro.results import compare
 from colarepro.results.items import items
 from tests.ledger.conftest import made
@@ -30,3 +34,13 @@ def test_answers_of_one_kind_in_a_cluster_widen_the_error() -> None:
     alone = [np.arange(1000) for _ in range(5)]
     assert standard_error(gains, of, 20) == pytest.approx(100 * 0.5 / np.sqrt(20), rel=0.1)
     assert standard_error(gains, alone, 1000) < 3
+
+
+def test_rows_belong_to_questions_and_passages(tmp_path: Path) -> None:
+    path = tmp_path / "val.jsonl"
+    with pytest.raises(ColaError, match=r"val\.jsonl could not be read: No such file"):
+        clusters(path)
+    passages = [[2, 1], [3]]  # answers by question
+    lines = [{"passage": {"questions": [{"answers": [{}] * count} for count in counts]}} for counts in passages]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    assert [numbers.tolist() for numbers in clusters(path)] == [[0, 0, 1, 2, 2, 2], [0, 0, 0, 1, 1, 1]]
