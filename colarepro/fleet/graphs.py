@@ -1,6 +1,5 @@
 """CUDA graphs of steps: a small model's kernels are done before the next can be launched one by one."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,9 +9,6 @@ from torch import Tensor
 
 from colarepro.fleet.packed import Shape
 
-SEEN = 2
-"""Steps of one shape before it is recorded; fewer do not pay."""
-
 
 class _Recorded(NamedTuple):
     plan: Tensor
@@ -21,15 +17,16 @@ class _Recorded(NamedTuple):
 
 
 class Steps:
-    """Runs steps; with ``record``, shapes that come again are recorded and replayed.
+    """Runs steps; with ``record``, every shape is recorded when it first comes, and replayed from then on.
 
-    ``step`` takes a plan on the device, its shape, and the step's number, int64 (1,). It must leave everything in
-    place, since a recorded step reads and writes where it did before.
+    The very first step runs as it is: what is compiled, is compiled then. ``step`` takes a plan on the device, its
+    shape, and the step's number, int64 (1,). It must leave everything in place, since a recorded step reads and writes
+    where it did before.
     """
 
     def __init__(self, step: Callable[[Tensor, Shape, Tensor], None], device: str, record: bool) -> None:
         self._step, self._device = step, device
-        self._seen: Counter[Shape] = Counter()
+        self._begun = False
         self._recorded: dict[Shape, _Recorded] = {}
         self._pool = torch.cuda.graph_pool_handle() if record else None
 
@@ -39,10 +36,10 @@ class Steps:
         if self._pool is None:
             self._step(host.to(self._device), shape, count.to(self._device))
             return
-        self._seen[shape] += 1
         recorded = self._recorded.get(shape)
-        if recorded is None and self._seen[shape] > SEEN:
+        if recorded is None and self._begun:
             recorded = self._record(host, shape)
+        self._begun = True
         if recorded is None:
             self._step(host.to(self._device), shape, count.to(self._device))
         else:

@@ -110,7 +110,8 @@ def load(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> 
     if missing := sorted(info["missing_keys"]):
         raise ColaError(f"Model {name} lacks {len(missing)} of its weights, {missing[0]} for one.")
     tokenizer = load_tokenizer(name)
-    return LoadedModel(model.to(device).eval(), tokenizer, name, weights_digest(model))
+    digest = weights_digest(model)  # while the weights are on the host
+    return LoadedModel(model.to(device).eval(), tokenizer, name, digest)
 
 
 def weights_digest(model: torch.nn.Module) -> str:

@@ -15,7 +15,7 @@ from colarepro.results import Record, environment
 from colarepro.runs import ranks
 from colarepro.runs.config import RunConfig
 from colarepro.runs.judge import judge
-from colarepro.tasks import Example, Protocol, Splits, Task, digest, draw, load_examples, load_task, origin, scores
+from colarepro.tasks import Example, Protocol, Splits, Task, draw, load_examples, load_task, origin, scores
 from colarepro.tasks.task import Split
 
 
@@ -54,12 +54,11 @@ class Material:
         given: dict[str, list[int]] = {name: labels for name, labels in answers.items() if labels is not None}
         if given:
             given["test_labels"] = [example.label for example in self.splits.test]
-        parts = {"train": self.splits.train, "dev": self.splits.dev, "test": self.splits.test}
         return Record(
             kind="llm",
             config=self.config.question(),
             predictions=given,
-            digests={"weights": self.loaded.digest} | {name: digest(part) for name, part in parts.items()},
+            digests={"weights": self.loaded.digest} | self.splits.digests,
             environment=self.environment | ({"processes": str(ranks.count())} if ranks.count() > 1 else {}),
             **fields,
         )

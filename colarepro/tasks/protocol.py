@@ -1,5 +1,6 @@
 """The draw: which examples a run trains on, chooses by, and is judged on."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from colarepro.errors import ColaError
-from colarepro.tasks.examples import Example, load_examples
+from colarepro.tasks.examples import Example, digest, load_examples
 from colarepro.tasks.task import Split, Task
 
 Protocol = Literal["paper", "mezo"]
@@ -21,6 +22,11 @@ class Splits:
     train: list[Example]
     dev: list[Example]
     test: list[Example]
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """The `digest` of each set by its name; many runs share a draw, and ask once."""
+        return {"train": digest(self.train), "dev": digest(self.dev), "test": digest(self.test)}
 
 
 def draw(
