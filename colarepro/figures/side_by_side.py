@@ -77,7 +77,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
         _means(panels[number], here[here["task"] == ALL], factor)
         panels[number].set_ylabel(label)
         panels[number].set_xticks(sorted(here["length"].unique()))
-        letter(panels[number], number, f"language model, {quantity}")
+        letter(panels[number], number, f"LLM, {quantity}")
     for axes in panels:
         axes.set_xlabel("chain length")
     legend(canvas, 5)
