@@ -18,13 +18,11 @@ WHAT = {"time": "ms_a_step", "memory": "peak_gib"}
 def rows(path: Path, tolerance: float, where: str) -> list[Row]:
     """That a run by itself costs no more with a chain than by LoRA, by ``tolerance`` per cent: its steps, its memory.
 
-    ``path`` is the benchmark's file, in which LoRA's line comes before those of the chains of the same process. Only
-    the commit and device of its newest pair count.
+    ``path`` is the benchmark's file, in which LoRA's line comes before those of the chains of the same process. All
+    its pairs count, also those that a busy host disturbed.
     """
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    pairs = _pairs(lines)
-    newest = [pair for pair in pairs if _origin(pair[1]) == _origin(pairs[-1][1])]
-    return [_row(what, newest, tolerance, where) for what in WHAT]
+    return [_row(what, _pairs(lines), tolerance, where) for what in WHAT]
 
 
 def _origin(line: Line) -> tuple[str, str]:
@@ -59,7 +57,7 @@ def _row(what: str, pairs: list[tuple[Line, Line]], tolerance: float, where: str
         where=where,
         reported="no additional cost (certain; numbers not recovered)",
         ours=interval(Span(found.mean, found.low, found.high), " %") if found else "",
-        n=f"{len(pairs)} pair{'s' * (len(pairs) > 1)} of the newest commit that has any" if found else "",
+        n=f"{len(pairs)} pair{'s' * (len(pairs) > 1)}" if found else "",
         verdict=verdict(tolerance - found.high, tolerance - found.low) if found else "not measured",
         scope=f"a run alone, shape of {' and '.join(SHAPES[shape] for shape in shapes)}, random weights",
         command=f"python -m colarepro.bench --contenders c --shapes {' '.join(shapes)} "
