@@ -1,4 +1,4 @@
-"""The control that isolates the merge: LoRA whose optimizer and learning rate restart where COLA ties its knots."""
+"""The control without a merge: LoRA whose optimizer and learning rate restart where COLA ties its knots."""
 
 from dataclasses import replace
 from typing import Any
