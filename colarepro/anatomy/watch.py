@@ -49,7 +49,7 @@ class Watch(TrainerCallback):
         chain = self.prepared.chain.chain if self.prepared.chain is not None else None
         if chain is not None:
             return chain.targets
-        self._plain = self._plain or targets_of(self.prepared.model, "default", "none")
+        self._plain = self._plain or targets_of(self.prepared.model, "default")
         return self._plain
 
     @property

@@ -1,6 +1,7 @@
 """The chain: train a link, tie a knot, start the next link (arXiv 2401.04151, Algorithm 1)."""
 
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from colarepro.files import written_aside
 
 FILE = "chain.safetensors"
 """Name of a chain's state in a checkpoint folder."""
+SCALING = ("r", "lora_alpha", "alpha", "use_rslora", "lora_bias", "rank_pattern", "alpha_pattern")
+"""Settings of PEFT's without which a link's tensors are another update, or have no place."""
 
 
 class Chain:
@@ -41,9 +44,9 @@ class Chain:
     other method that PEFT can merge (DoRA, PiSSA, LoHa, OFT, ...) PEFT merges itself, over float32 weights, and builds
     anew on what they leave; constructing the chain tries such a knot and takes it back.
 
-    Raises `ColaError` where a knot could not be exact or is impossible: a quantised or sharded base (merge), tied
-    targets, no targets, a method that cannot merge or does not start from the base, an optimizer that does not hold
-    the link.
+    Raises `ColaError` where a knot could not be exact or is impossible: a base that is quantised, or sharded other
+    than FSDP2 does it (merge), tied targets, no targets, a method that cannot merge or does not start from the base, an
+    optimizer that does not hold the link.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class Chain:
         self.steps_done = 0
         self.link = 0
         """Index of the current link, from 0."""
+        self.identity = uuid.uuid4().hex
+        """Of this training; whoever takes its state up has it, too."""
         self.plan = schedule.resolve(total_steps, steps_per_epoch)
         self.links = links_of(model, adapter, schedule)
         self._check_optimizer()
@@ -105,6 +110,7 @@ class Chain:
             raise ColaError("A knot was asked for outside training: the model is in evaluation mode.")
         self.links.check_active()
         self.links.check_finite(self.link)
+        self._check_moments()
         if self.schedule.fold != "none":
             self.links.advance(self.link + 1, self.seed)
         self.link += 1
@@ -131,6 +137,8 @@ class Chain:
             "initialization": self.schedule.initialization,
             "plan": [self.plan.total_steps, self.plan.knots, self.plan.ranks],
             "kind": self.links.kind,
+            "adapter": self._adapter(),
+            "identity": self.identity,
             "fingerprints": self.links.fingerprints,
         }
         path = Path(folder) / FILE
@@ -147,15 +155,11 @@ class Chain:
         torn, if the plan or the weights differ from what it was made on, or if targets do.
         """
         path = Path(folder) / FILE
-        try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                state = json.loads(file.metadata()["chain"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, safetensors.SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ColaError(f"{path} is not a whole chain state; resume from an earlier checkpoint.") from error
+        state, tensors = read_state(path)
         self._check_state(path, state)
         self.links.restore(tensors, state["link"], state["seed"])
         self.link, self.seed, self.steps_done = state["link"], state["seed"], state["steps_done"]
+        self.identity = state.get("identity", self.identity)
 
     def _reset_optimizer_state(self) -> None:
         """Drop the state of the link's parameters. Zeroed moments with the old step count would not be a reset:
@@ -167,6 +171,23 @@ class Chain:
                 self.optimizer.state.pop(parameter, None)
             elif parameter in self.optimizer.state:
                 prune_moments(self.optimizer.state[parameter], self.schedule.prune)
+
+    def _check_moments(self) -> None:
+        if self.schedule.reset != "prune" or self.optimizer is None:
+            return
+        kept = [self.optimizer.state.get(one) for group in self.links.parameters.values() for one in group]
+        if any(moments and not {"exp_avg", "exp_avg_sq"} <= moments.keys() for moments in kept):
+            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # accelerate wraps it
+            raise ColaError(
+                f"reset='prune' prunes Adam's two moments, but {type(optimizer).__name__} keeps others; expected "
+                "torch's Adam or AdamW, or reset='drop'."
+            )
+
+    def _adapter(self) -> dict[str, Any]:
+        """What scales and shapes the links, but for ranks that the schedule gives."""
+        names = [name for name in SCALING if hasattr(self.config, name) and not (name == "r" and self.schedule.ranks)]
+        settings: dict[str, Any] = json.loads(json.dumps({name: getattr(self.config, name) for name in names}))
+        return settings
 
     def _follow_knots(self, scheduler: Any) -> None:
         scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate wraps it
@@ -202,9 +223,23 @@ class Chain:
         fingerprints = self.links.fingerprints
         if state["kind"] != self.links.kind or set(state["fingerprints"]) != set(fingerprints):
             raise ColaError(f"{path} was made for another adapter or other target modules than this model has.")
+        made = state.get("adapter", {})
+        for name, value in self._adapter().items():
+            if made.get(name, value) != value:
+                raise ColaError(f"{path} was made with {name} {made[name]}, but this model's adapter has {value}.")
         for name, fingerprint in fingerprints.items():
             if state["fingerprints"][name] != fingerprint:
                 raise ColaError(
                     f"{path} was made on other base weights than {name} has; expected the model that the chain "
                     "began with, not a merged one."
                 )
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `Chain.save` wrote; raises `ColaError` if the file is missing or torn."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            state = json.loads(file.metadata()["chain"])
+            return state, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ColaError(f"{path} is not a whole chain state; resume from an earlier checkpoint.") from error

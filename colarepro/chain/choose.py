@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from peft.tuners.lora.layer import LoraLayer
+from peft.tuners.lora.layer import LoraLayer, MultiheadAttention, ParamWrapper
 from torch import nn
 
 from colarepro.chain.factored import FactoredLinks
@@ -40,6 +40,7 @@ def _is_factored(model: Any, adapter: str) -> bool:
             adapter not in layer.lora_variant
             and adapter in layer.lora_A
             and isinstance(layer.lora_A[adapter], nn.Linear)
+            and not isinstance(layer, (MultiheadAttention, ParamWrapper))  # they adapt parameters, not a layer's weight
             for layer in adapting
         )
     )

@@ -1,12 +1,15 @@
 """A finished chain as files that others load: one PEFT adapter, or a merged checkpoint."""
 
+import copy
 import dataclasses
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict
+from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors.torch import save_file
 from torch import Tensor, distributed, nn
 
@@ -14,6 +17,7 @@ from colarepro.chain.chain import Chain
 from colarepro.chain.factored import FactoredLinks
 from colarepro.chain.rebuilt import RebuiltLinks
 from colarepro.chain.sharded import is_sharded, whole
+from colarepro.chain.target import check_mergeable
 from colarepro.errors import ColaError
 
 
@@ -63,7 +67,11 @@ def export_adapter(chain: Chain, folder: Path | str) -> Path:
 def export_merged(chain: Chain, folder: Path | str) -> Path:
     """Write the base model with the whole chain merged, as ``from_pretrained`` reads it; returns the folder.
 
-    Weights are summed in float32 and rounded to the model's dtype once. The model in memory is not changed.
+    Weights are summed in float32 and rounded to the model's dtype once. What was trained beside the adapter
+    (``modules_to_save``, ``trainable_token_indices``) is in its place. The model in memory is not changed.
+
+    Raises `ColaError` if the model is none of transformers', if its base is quantised or sharded, if a target shares
+    its weight, and if training has parted embeddings that the model's configuration ties.
     """
     base: Any = chain.model.get_base_model()
     if not hasattr(base, "save_pretrained"):
@@ -72,12 +80,11 @@ def export_merged(chain: Chain, folder: Path | str) -> Path:
         with chain.links.merged() as merged:
             merged.save_pretrained(str(folder))
         return Path(folder)
-    state = {name.replace(".base_layer.", "."): tensor for name, tensor in _without_adapters(base)}
+    if any(is_sharded(target.layer.get_base_layer().weight) for target in chain.targets):
+        raise ColaError("The base is sharded, so no rank can write it; export the adapter, and merge it elsewhere.")
+    check_mergeable(chain.model, chain.targets, "use export_adapter")
+    state = _without_adapters(base)
     for target in chain.targets:
-        if is_sharded(target.layer.get_base_layer().weight):
-            raise ColaError("The base is sharded, so no rank can write it; export the adapter, and merge it elsewhere.")
-        if target.stacked:
-            target.check_mergeable()
         name = target.name.removeprefix("base_model.model.")
         weight, bias = target.merged(target.total())
         state[f"{name}.weight"] = weight.cpu()
@@ -87,6 +94,33 @@ def export_merged(chain: Chain, folder: Path | str) -> Path:
     return Path(folder)
 
 
-def _without_adapters(base: nn.Module) -> list[tuple[str, Tensor]]:
-    adapters = (".lora_A.", ".lora_B.")
-    return [(name, tensor) for name, tensor in base.state_dict().items() if not any(part in name for part in adapters)]
+def _without_adapters(base: Any) -> dict[str, Tensor]:
+    """The state dict, with what PEFT trains whole in the place of what it stands in for."""
+    wrappers = {name: module for name, module in base.named_modules() if isinstance(module, AuxiliaryTrainingWrapper)}
+    left_out = (".lora_A.", ".lora_B."), tuple(f"{name}." for name in wrappers)
+    state = {
+        name.replace(".base_layer.", "."): tensor
+        for name, tensor in base.state_dict().items()
+        if not any(part in name for part in left_out[0]) and not name.startswith(left_out[1])
+    }
+    for name, wrapper in wrappers.items():
+        # Merging trained tokens writes into the embedding, so into a copy.
+        trained = copy.deepcopy(wrapper).unload_and_optionally_merge_module(True, False, None)
+        state |= {f"{name}.{key}": tensor for key, tensor in trained.state_dict().items()}
+    _check_ties(base, wrappers, state)
+    return state
+
+
+def _check_ties(base: Any, trained: Mapping[str, nn.Module], state: dict[str, Tensor]) -> None:
+    """Loading ties what the configuration says is tied, so nothing else may have been trained."""
+    if not getattr(base.config, "tie_word_embeddings", False):
+        return
+    names = {module: name for name, module in base.named_modules()}
+    ends = [names.get(end) for end in (base.get_input_embeddings(), base.get_output_embeddings())]
+    if any(end in trained for end in ends):
+        first, last = (state.get(f"{end}.weight") for end in ends)
+        if first is None or last is None or not torch.equal(first, last):
+            raise ColaError(
+                "Input and output embeddings are tied in this model's configuration, but training has parted them; "
+                "set tie_word_embeddings=False before training, or use export_adapter."
+            )

@@ -8,15 +8,18 @@ from torch import Tensor, nn
 
 from colarepro.chain.links import Links, seeded
 from colarepro.chain.schedule import Schedule
-from colarepro.chain.sharded import reshard, whole
-from colarepro.chain.target import Factors, targets_of
+from colarepro.chain.sharded import is_sharded, reshard, set_whole, whole
+from colarepro.chain.target import Factors, check_mergeable, targets_of
 from colarepro.errors import ColaError
 
 
 class FactoredLinks(Links):
     """Past links are kept as factors beside the original weight, into which their sum is merged, rounded once.
 
-    Raises `ColaError` where a knot could not be exact: a quantised or sharded base, tied targets (merged only).
+    Trained parameters beside the links (a head, biases) are none of a knot's business, but are kept with them.
+
+    Raises `ColaError` where a knot could not be exact: a quantised or irregularly sharded base, tied targets (merged
+    only); and on a model that computes with another chain's stacked past.
     """
 
     kind = "factored"
@@ -24,10 +27,14 @@ class FactoredLinks(Links):
     def __init__(self, model: Any, adapter: str, schedule: Schedule) -> None:
         super().__init__(model, adapter, schedule)
         reshard(model)
-        self.targets = targets_of(model, adapter, schedule.fold)
+        self.targets = targets_of(model, adapter, stacked=schedule.fold == "stack")
+        for target in self.targets:
+            target.check_free()
+        if schedule.fold == "merge" and schedule.links > 1:
+            check_mergeable(model, self.targets, "leave it out of target_modules or use fold='stack'")
         if schedule.ranks and (self.config.rank_pattern or self.config.alpha_pattern):
             raise ColaError("The schedule gives a rank to every link, so expected a LoraConfig without rank_pattern.")
-        if self.sharded and (schedule.ranks or schedule.reset == "prune"):
+        if super().sharded and (schedule.ranks or schedule.reset == "prune"):
             raise ColaError("The adapter itself is sharded, so expected links of one rank and reset='drop'.")
         self._first_A: dict[str, Tensor] = {}
 
@@ -38,6 +45,10 @@ class FactoredLinks(Links):
     @property
     def parameters(self) -> dict[str, list[nn.Parameter]]:
         return {target.name: target.parameters for target in self.targets}
+
+    @property
+    def sharded(self) -> bool:
+        return super().sharded or any(map(is_sharded, self._beside().values()))
 
     @property
     def rank(self) -> int | None:
@@ -68,7 +79,7 @@ class FactoredLinks(Links):
                 target.restart(self.config, self._first_A.get(target.name))
 
     def state(self) -> dict[str, Tensor]:
-        tensors: dict[str, Tensor] = {}
+        tensors = {name: whole(parameter.detach()) for name, parameter in self._beside().items()}
         for target in self.targets:
             link = target.layer.lora_A[self.adapter].weight, target.layer.lora_B[self.adapter].weight
             parts = {"link.A": link[0], "link.B": link[1], "link.bias": target.layer.lora_B[self.adapter].bias}
@@ -81,6 +92,9 @@ class FactoredLinks(Links):
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], link: int, seed: int) -> None:
+        beside = self._beside()
+        if missing := beside.keys() - tensors.keys():
+            raise ColaError(f"The checkpoint holds no {min(missing)}, which is trained here beside the adapter.")
         pasts: list[Factors | None] = []
         for target in self.targets:
             past = [tensors.get(f"{target.name}|past.{part}") for part in ("A", "B", "bias")]
@@ -96,14 +110,24 @@ class FactoredLinks(Links):
                     lora_B.bias.copy_(tensors[f"{target.name}|link.bias"])
             if target.name in self._first_A:
                 self._first_A[target.name] = tensors[f"{target.name}|first.A"]
+        for name, parameter in beside.items():
+            set_whole(parameter, tensors[name])
         if self.schedule.ranks:
             self.config.r = self.schedule.ranks[link]
 
     def delta(self, name: str) -> Tensor:
-        for target in self.targets:
-            if target.name == name or target.name.endswith(f".{name}"):
-                return target.total().product()
-        raise ColaError(f"The chain has no target '{name}'; it has {', '.join(self.layers)}.")
+        found = [target for target in self.targets if f".{target.name}".endswith(f".{name}")]
+        if len(found) > 1:
+            raise ColaError(f"'{name}' is the end of {len(found)} targets' names; expected one's, as {found[0].name}.")
+        if not found:
+            raise ColaError(f"The chain has no target '{name}'; it has {', '.join(self.layers)}.")
+        return found[0].total().product()
+
+    def _beside(self) -> dict[str, nn.Parameter]:
+        """What is trained and is no link's."""
+        own = {id(parameter) for target in self.targets for parameter in target.parameters}
+        named = self.model.named_parameters()
+        return {name: parameter for name, parameter in named if parameter.requires_grad and id(parameter) not in own}
 
     def _fold(self, pasts: list[Factors | None] | list[Factors]) -> None:
         """Give every target its past, or, if one refuses, leave all as they were."""

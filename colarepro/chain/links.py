@@ -47,7 +47,7 @@ class Links(ABC):
 
     @property
     def sharded(self) -> bool:
-        """Whether the link's own parameters are shared out among ranks, which must then ask for its state together."""
+        """Whether what `state` gives is shared out among ranks, which must then ask for it together."""
         return any(is_sharded(parameter) for parameters in self.parameters.values() for parameter in parameters)
 
     @property

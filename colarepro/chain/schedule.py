@@ -108,6 +108,8 @@ class Schedule:
         Raises `ColaError` if a knot is not strictly inside the run, if two fall together, or if knots are given in
         epochs and ``steps_per_epoch`` is unknown.
         """
+        if self.links > 1 and total_steps < 2:
+            raise ColaError(f"A knot has a step before it and one after it, but the run has {total_steps} in all.")
         if self.length is not None:
             if self.length > total_steps:
                 raise ColaError(f"A chain of {self.length} links needs as many steps, but the run has {total_steps}.")

@@ -75,14 +75,19 @@ def made_whole(modules: list[nn.Module]) -> Iterator[None]:
         yield
         with torch.no_grad():
             for module, name, parameter in sharded:
-                value = getattr(module, name).detach()
-                # No rank sends: all have the same.
-                parameter.copy_(
-                    distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
-                )
+                set_whole(parameter, getattr(module, name).detach())
     finally:
         for module, name, parameter in sharded:
             module.register_parameter(name, parameter)
+
+
+def set_whole(tensor: Tensor, value: Tensor) -> None:
+    """Let a tensor, or every rank's part of it, hold ``value``, which is whole and the same on every rank."""
+    if isinstance(tensor, DTensor):
+        value = value.to(tensor.device)
+        # No rank sends: all have the same.
+        value = distribute_tensor(value, tensor.device_mesh, tensor.placements, src_data_rank=None)
+    tensor.copy_(value)
 
 
 def reshard(model: nn.Module) -> None:

@@ -67,31 +67,34 @@ class Target:
     original is copied to host memory at the first knot, in its own dtype; before that a chain costs what LoRA costs.
     """
 
-    def __init__(self, name: str, layer: LoraLayer, adapter: str, fold: str) -> None:
+    def __init__(self, name: str, layer: LoraLayer, adapter: str, *, stacked: bool) -> None:
         self.name = name
         self.layer = layer
         self.adapter = adapter
-        self.stacked = fold == "stack"
+        self.stacked = stacked
         self.past: Factors | None = None
         self._original: Tensor | None = None
         self._original_bias: Tensor | None = None
         self._hook: RemovableHandle | None = None
-        if not self.stacked:
-            self.check_mergeable()
         # Ranks hash a sharded weight together; later one of them may save alone.
         sharded = is_sharded(layer.get_base_layer().weight)
         self._fingerprint = self._hash(layer.get_base_layer().weight) if sharded else None
 
-    def check_mergeable(self) -> None:
-        """Raise `ColaError` unless an update can be added to the weight itself."""
+    def check_mergeable(self, remedy: str) -> None:
+        """Raise `ColaError`, which ends in ``remedy``, unless an update can be added to the weight itself."""
         layer, weight = self.layer, self.layer.get_base_layer().weight
         if not isinstance(layer, LoraLinear) or not is_plain(own(weight)) or not is_regular(weight):
             raise ColaError(
                 f"{self.name} has a quantised or oddly sharded weight ({type(weight).__name__} of {weight.dtype}),"
-                " into which no knot merges exactly; use fold='stack'."
+                f" into which nothing merges exactly; {remedy}."
             )
         if hasattr(weight, "ds_id"):
             raise ColaError(f"{self.name} is partitioned by ZeRO-3, where a knot cannot merge; use ZeRO-2 or less.")
+
+    def check_free(self) -> None:
+        """Raise `ColaError` if another chain's past is stacked beside the weight."""
+        if getattr(self.layer.get_base_layer(), "past_A", None) is not None:
+            raise ColaError(f"{self.name} still computes with another chain's past; expected a model built anew.")
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -222,17 +225,20 @@ class Target:
             self._hook = None
 
 
-def targets_of(model: nn.Module, adapter: str, fold: str) -> list[Target]:
-    """Every layer that ``adapter`` adapts; raises `ColaError` if one shares its weight."""
-    targets = [
-        Target(name, module, adapter, fold)
+def targets_of(model: nn.Module, adapter: str, *, stacked: bool = False) -> list[Target]:
+    """Every layer that ``adapter`` adapts."""
+    return [
+        Target(name, module, adapter, stacked=stacked)
         for name, module in model.named_modules()
         if isinstance(module, LoraLayer) and adapter in module.lora_A
     ]
-    if fold == "merge":
-        layers = {target.name: target.layer for target in targets}
-        refuse_tied(model, layers, "leave it out of target_modules or use fold='stack'")
-    return targets
+
+
+def check_mergeable(model: nn.Module, targets: Sequence[Target], remedy: str) -> None:
+    """Raise `ColaError`, which ends in ``remedy``, unless updates can be added to all these weights themselves."""
+    for target in targets:
+        target.check_mergeable(remedy)
+    refuse_tied(model, {target.name: target.layer for target in targets}, remedy)
 
 
 def _add_past(base: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ def _read(config: RunConfig) -> Arm:
     prepared = prepare(model, config.adapter, config.chain, config.seed)
     schedule = prepared.chain.schedule if prepared.chain is not None else Schedule(length=1)
     layers = {name: each for name, each in prepared.model.named_modules() if isinstance(each, LoraLayer)}
-    for target in targets_of(prepared.model, "default", "none") if layers else ():
+    for target in targets_of(prepared.model, "default") if layers else ():
         for rank in schedule.ranks:
             target.check_rank(rank)
     ranks: tuple[int, ...] = ()

@@ -7,8 +7,8 @@ from colarepro.ledger.wording import p_value
 from colarepro.results import Comparison, holm
 
 PAIRS = (
-    ("merging a link exceeds restarting the optimizer and the learning rate", "cola, length 2", "lora-restart, length 2"),
-    ("restarting the optimizer and the learning rate exceeds LoRA", "lora-restart, length 2", "lora"),
+    ("merging a link exceeds restarting optimizer and learning rate", "cola, length 2", "lora-restart, length 2"),
+    ("restarting optimizer and learning rate exceeds LoRA", "lora-restart, length 2", "lora"),
     ("two links exceed one LoRA of their summed rank", "cola, length 2", "lora-rank-sum, length 2"),
     ("three links exceed one LoRA of their summed rank", "cola, length 3", "lora-rank-sum, length 3"),
     ("a fresh A exceeds the same A in every link", "cola, length 2", "cola, length 2, same A"),
@@ -32,8 +32,8 @@ def section(evidence: Evidence) -> Section:
     return Section(
         "Controls that the paper lacks",
         "Our questions, put as claims; each arm that trains by gradients had the same grid of learning rates and the "
-        "same epochs. Means over tasks. Where COLA ties a knot its learning rate goes on, the restart's does not, so the "
-        "first row weighs both.",
+        "same epochs. Means over tasks. Where COLA ties a knot its learning rate goes on, the restart's does not, so "
+        "the first row weighs both.",
         rows,
     )
 

@@ -14,7 +14,7 @@ from colarepro.results import Record, average
 
 FINDINGS = (
     ("COLA", "exceeds", "LoRA", "lora"),
-    ("merging a link", "exceeds", "restarting the optimizer and the learning rate", "lora-restart, length 2"),
+    ("merging a link", "exceeds", "restarting optimizer and learning rate", "lora-restart, length 2"),
     ("two links of rank 8", "exceed", "one LoRA of rank 16", "lora-rank-sum, length 2"),
 )
 """What a reader would most want to know of COLA against these arms."""

@@ -27,7 +27,7 @@ def with_update(size: float) -> Any:
 def test_a_link_has_as_many_as_peft_says(size: float) -> None:
     model = with_update(size)
     ours = []
-    for target in targets_of(model, "default", "merge"):
+    for target in targets_of(model, "default"):
         original = original_weight(target)
         ours.append(count_intruders(left_vectors(original), original + target.total().product()))
     said: list[str] = []

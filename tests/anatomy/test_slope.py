@@ -72,7 +72,7 @@ def test_the_gradient_is_that_of_the_full_weight(family: str, candidates: list[l
 
 def test_looking_leaves_no_gradient_and_no_hook() -> None:
     model = peft_model().eval()
-    targets = targets_of(model, "default", "none")
+    targets = targets_of(model, "default")
     state = copy.deepcopy(model.state_dict())
     slopes(model, targets, sample_of(ENCODED, 5, pad=0, batch_size=4, device="cpu"))
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -93,7 +93,7 @@ def test_a_zero_gradient_has_no_gap() -> None:
     """A model that says the same of everything: nothing flows back, and no ball has a better corner."""
     model = peft_model().eval()
     model.get_output_embeddings().weight.data.zero_()
-    targets = targets_of(model, "default", "none")
+    targets = targets_of(model, "default")
     sample = sample_of(ENCODED, 5, pad=0, batch_size=4, device="cpu")
     loss, found = slopes(model, targets, sample)
     assert loss == pytest.approx(np.log(2))
@@ -103,7 +103,7 @@ def test_a_zero_gradient_has_no_gap() -> None:
 def test_a_gradient_that_is_not_finite_has_no_slopes() -> None:
     model = peft_model().eval()
     model.get_output_embeddings().weight.data.fill_(torch.inf)
-    targets = targets_of(model, "default", "none")
+    targets = targets_of(model, "default")
     loss, found = slopes(model, targets, sample_of(ENCODED, 5, pad=0, batch_size=4, device="cpu"))
     assert np.isnan(loss)
     assert found == {}

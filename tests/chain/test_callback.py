@@ -152,6 +152,33 @@ def test_the_best_model_restores_past_links_too(schedule: Schedule, tmp_path: Pa
     assert_best_is_restored(*trainer(tmp_path, schedule, **BEST))
 
 
+@pytest.mark.parametrize("how", ["add_callback", "model_init"])
+def test_the_best_model_of_another_rank_however_the_callback_came(how: str, tmp_path: Path) -> None:
+    schedule = Schedule(knot_steps=(7,), ranks=(4, 2))
+    run, callback = trainer(tmp_path, schedule, **BEST)
+    if how == "add_callback":  # to a Trainer that had none when it was built
+        model, data = peft_model(lora_dropout=0.1), {"train_dataset": Tokens(), "eval_dataset": Tokens(1)}
+        run, callback = Trainer(model=model, args=run.args, **data), ChainCallback(schedule, seed=5)
+        run.add_callback(callback)
+    else:
+        run.model_init = lambda: peft_model(lora_dropout=0.1)
+    assert_best_is_restored(run, callback)
+
+
+def test_the_chain_of_another_training_is_refused(tmp_path: Path) -> None:
+    """Both lie at step 9: the Trainer takes the one that it is given, a chain looks into the output folder."""
+    schedule = Schedule(knot_steps=(6,))
+    for name in ("first", "second"):
+        run, _ = trainer(tmp_path / name, schedule)
+        run.train()
+    run, callback = trainer(tmp_path / "second", schedule, save_strategy="no")
+    with pytest.raises(ColaError, match=r"second/checkpoint-9/chain.safetensors is of another training"):
+        run.train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-9"))
+    run, callback = trainer(tmp_path / "second", schedule, save_strategy="no")
+    callback.resume_from = str(tmp_path / "first" / "checkpoint-9")
+    run.train(resume_from_checkpoint=callback.resume_from)
+
+
 def test_resume_refuses_a_merged_base(tmp_path: Path) -> None:
     """The second merge of what a checkpoint already holds is how a chain silently goes wrong."""
     schedule = Schedule(knot_steps=(6,))

@@ -6,12 +6,17 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForSequenceClassification
 
 from colarepro.chain import Chain, Schedule, export_adapter, export_merged
 from colarepro.errors import ColaError
-from tests.chain.models import base_model, chained, logits, peft_model, train
+from tests.chain.models import base_model, chained, logits, peft_model, tokens, train
 
+BESIDE = [
+    {"modules_to_save": ["lm_head"]},
+    {"modules_to_save": ["lm_head", "embed_tokens"]},
+    {"trainable_token_indices": [1, 2, 3]},
+]
 CASES = {
     "plain": {},
     "rslora": {"use_rslora": True},
@@ -73,6 +78,45 @@ def test_a_merged_low_precision_checkpoint_is_rounded_once(tmp_path: Path) -> No
     original = dict(base_model(dtype=torch.bfloat16).named_modules())[name].weight.float()
     merged = dict(loaded.named_modules())[name].weight
     assert torch.equal(merged, (original + chain.delta(name)).bfloat16())
+
+
+@pytest.mark.parametrize("fold", ["merge", "stack"])
+@pytest.mark.parametrize("beside", BESIDE)
+def test_the_merged_checkpoint_has_what_was_trained_beside_the_adapter(beside: dict, fold: str, tmp_path: Path) -> None:
+    chain = trained("llama", fold, beside)
+    before = logits(chain.model)
+    assert not torch.allclose(before, logits(trained("llama", fold, {}).model), atol=1e-3)
+    export_merged(chain, tmp_path)
+    assert torch.equal(logits(chain.model), before)
+    loaded, said = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, output_loading_info=True)
+    assert not any(said.values())
+    torch.testing.assert_close(logits(loaded), before, rtol=1e-5, atol=1e-5)
+
+
+def test_a_classifier_s_head_is_in_the_merged_checkpoint(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = base_model().config
+    settings.pad_token_id = 0
+    model = get_peft_model(LlamaForSequenceClassification(settings), LoraConfig(task_type="SEQ_CLS", r=2)).train()
+    chain, optimizer = chained(model, Schedule(length=2), 4)
+    for step in range(4):
+        model(input_ids=tokens(step), labels=torch.tensor([0, 1, 1, 0])).loss.backward()
+        optimizer.step()
+        chain.step()
+        optimizer.zero_grad()
+    export_merged(chain, tmp_path)
+    loaded = LlamaForSequenceClassification.from_pretrained(tmp_path)
+    torch.testing.assert_close(logits(loaded), logits(model), rtol=1e-5, atol=1e-5)
+
+
+def test_tied_embeddings_that_training_has_parted(tmp_path: Path) -> None:
+    """OPT's configuration would have the one loaded into both."""
+    with pytest.warns(UserWarning, match="tie"):
+        model = peft_model("opt", modules_to_save=["lm_head"])
+    chain, optimizer = chained(model, Schedule(length=2), 4)
+    train(model, chain, optimizer, 4)
+    with pytest.raises(ColaError, match="embeddings are tied in this model's configuration, but training has parted"):
+        export_merged(chain, tmp_path)
 
 
 def test_only_transformers_models_have_a_merged_checkpoint(tmp_path: Path) -> None:

@@ -171,7 +171,11 @@ def test_a_merge_into_four_bits_is_refused(saved: Path, dora: bool, storage: str
     """Whatever dtype the bytes are kept in: bitsandbytes lets them look like an ordinary weight."""
     model = adapted(four_bits(saved, bnb_4bit_quant_storage=storage), use_dora=dora)
     base, before = base_state(model), logits(model)
-    said = "expected plain float32 weights" if dora else "into which no knot merges exactly; use fold='stack'"
+    said = (
+        "expected plain float32 weights"
+        if dora
+        else "into which nothing merges exactly; leave it out of target_modules or use fold='stack'"
+    )
     with pytest.raises(ColaError, match=rf"q_proj has a .*Params4bit of torch.{storage}.*{said}\.$") as refusal:
         chained(model, Schedule(length=3), 9)
     assert "\n" not in str(refusal.value)

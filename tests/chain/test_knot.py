@@ -169,7 +169,7 @@ def test_in_place_knots_equal_building_model_and_optimizer_anew() -> None:
     plain, theirs = base_model(), []
     for link in range(3):
         wrapped = get_peft_model(plain, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])).train()
-        targets = targets_of(wrapped, "default", "merge")
+        targets = targets_of(wrapped, "default")
         with torch.no_grad():
             for target, lora_A in zip(targets, drawn[link], strict=True):
                 target.parameters[0].copy_(lora_A)
@@ -232,7 +232,7 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_history() -> None:
 
 def test_the_same_A_is_used_again_if_asked_for() -> None:
     model = peft_model()
-    first = [target.parameters[0].detach().clone() for target in targets_of(model, "default", "merge")]
+    first = [target.parameters[0].detach().clone() for target in targets_of(model, "default")]
     chain, optimizer = chained(model, Schedule(length=2, ranks=(4, 2), initialization="same"), 6)
     train(model, chain, optimizer, 3)
     for target, lora_A in zip(chain.targets, first, strict=True):

@@ -1,5 +1,6 @@
 """What a chain refuses, in one sentence, with model, optimizer and chain unharmed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.optim.lr_scheduler import ExponentialLR
 
-from colarepro.chain import Chain, Schedule
+from colarepro.chain import Chain, Schedule, export_merged
 from colarepro.errors import ColaError
 from tests.chain.models import adamw, base_model, chained, logits, peft_model, train
 
@@ -63,14 +64,85 @@ def test_a_knot_after_more_epochs_than_a_number_holds() -> None:
         Schedule(knot_epochs=(1e308,)).resolve(9, 100)
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
-def test_a_quantised_base(dtype: torch.dtype) -> None:
+def quantised(dtype: torch.dtype = torch.int8) -> Any:
+    """One of its base weights is."""
     model = peft_model()
     layer = model.base_model.model.model.layers[1].self_attn.v_proj
     layer.base_layer.weight = torch.nn.Parameter(layer.base_layer.weight.detach().to(dtype), requires_grad=False)
+    return model
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_a_quantised_base(dtype: torch.dtype) -> None:
     with pytest.raises(ColaError, match=r"layers.1.self_attn.v_proj has a quantised .* use fold='stack'"):
-        chained(model, Schedule(length=2), 4)
-    chained(model, Schedule(length=2, fold="stack"), 4)
+        chained(quantised(dtype), Schedule(length=2), 4)
+    chained(quantised(dtype), Schedule(length=2, fold="stack"), 4)
+
+
+@pytest.mark.parametrize("schedule", [Schedule(length=1), Schedule(length=2, fold="none")])
+def test_a_chain_that_merges_nothing_takes_any_base(schedule: Schedule) -> None:
+    chained(quantised(), schedule, 4)
+
+
+@pytest.mark.parametrize("fold", ["stack", "none"])
+def test_a_quantised_base_has_no_merged_checkpoint(fold: str, tmp_path: Path) -> None:
+    chain, _ = chained(quantised(), Schedule(length=2, fold=fold), 4)
+    with pytest.raises(ColaError, match=r"has a quantised .*merges exactly; use export_adapter\."):
+        export_merged(chain, tmp_path)
+
+
+@pytest.mark.parametrize("fold", ["stack", "merge", "none"])
+def test_a_model_that_computes_with_another_chain_s_past(fold: str) -> None:
+    """Its past would be lost, or count twice."""
+    model = peft_model()
+    chain, optimizer = chained(model, Schedule(length=3, fold="stack"), 9)
+    train(model, chain, optimizer, 4)
+    before = snapshot(model, chain, optimizer)
+    with pytest.raises(ColaError, match=r"q_proj still computes with another chain's past; expected a model built"):
+        Chain(model, Schedule(length=2, fold=fold), total_steps=4)
+    assert_same(before, snapshot(model, chain, optimizer))
+    train(model, chain, optimizer, 4)
+
+
+def test_parameters_that_are_no_layer_s_weight() -> None:
+    lora: dict[str, Any] = {"target_modules": [], "target_parameters": ["q_proj.weight"]}
+    with pytest.raises(ColaError, match="fold='stack' keeps past links as two factors"):
+        Chain(peft_model(**lora), Schedule(length=2, fold="stack"), total_steps=4)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.RMSprop])
+def test_pruning_moments_that_an_optimizer_has_not(optimizer: type[torch.optim.Optimizer]) -> None:
+    model = peft_model()
+    mover = optimizer([p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9)  # type: ignore[call-arg]
+    chain = Chain(model, Schedule(length=2, reset="prune"), total_steps=4, optimizer=mover)
+    train(model, None, mover, 2)
+    before = snapshot(model, chain, mover)
+    with pytest.raises(ColaError, match=rf"prunes Adam's two moments, but {optimizer.__name__} keeps others"):
+        chain.tie()
+    assert_same(before, snapshot(model, chain, mover))
+
+
+@pytest.mark.parametrize(
+    ("made", "here", "message"),
+    [
+        ({}, {"r": 2}, "made with r 4, but this model's adapter has 2"),
+        ({}, {"lora_alpha": 64}, "made with lora_alpha 8, but this model's adapter has 64"),
+        ({}, {"use_rslora": True}, "made with use_rslora False, but this model's adapter has True"),
+        ({}, {"lora_bias": True}, "made with lora_bias False, but this model's adapter has True"),
+        ({}, {"bias": "lora_only"}, r"holds no .*q_proj.base_layer.bias, which is trained here beside the adapter"),
+    ],
+)
+def test_a_state_of_another_adapter(made: dict, here: dict, message: str, tmp_path: Path) -> None:
+    first = peft_model("opt", **made)
+    chain, optimizer = chained(first, Schedule(length=2), 6)
+    train(first, chain, optimizer, 4)
+    chain.save(tmp_path)
+    other = peft_model("opt", **here)
+    chain, optimizer = chained(other, Schedule(length=2), 6)
+    before = snapshot(other, chain, optimizer)
+    with pytest.raises(ColaError, match=message):
+        chain.load(tmp_path)
+    assert_same(before, snapshot(other, chain, optimizer))
 
 
 def test_a_tied_target() -> None:
@@ -149,3 +221,5 @@ def test_a_scheduler_that_cannot_restart() -> None:
 def test_an_unknown_target_name() -> None:
     with pytest.raises(ColaError, match="no target 'k_proj'"):
         Chain(peft_model(), Schedule(length=2), total_steps=4).delta("k_proj")
+    with pytest.raises(ColaError, match=r"'q_proj' is the end of 2 targets' names; expected one's, as .*0.*q_proj"):
+        Chain(peft_model(), Schedule(length=2), total_steps=4).delta("q_proj")

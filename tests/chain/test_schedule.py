@@ -82,3 +82,10 @@ def test_contradictory_schedules_are_refused(schedule: dict, message: str) -> No
 def test_epoch_knots_need_the_epoch_length() -> None:
     with pytest.raises(ColaError, match="unknown"):
         Schedule(knot_epochs=(1,)).resolve(10)
+
+
+def test_a_run_too_short_for_a_knot() -> None:
+    for schedule in (Schedule(), Schedule(knot_steps=(1,)), Schedule(length=2)):
+        with pytest.raises(ColaError, match="a step before it and one after it, but the run has 1 in all"):
+            schedule.resolve(1)
+    assert Schedule(length=1).resolve(1).knots == ()

@@ -41,7 +41,7 @@ def sharded(model: Any, *, adapter: bool = True) -> Any:
     """The model with its weights shared out by layers, those of the adapter, too, or not."""
     PartialState(cpu=True)
     mesh = init_device_mesh("cpu", (distributed.get_world_size(),))
-    whole = set() if adapter else {parameter for parameter in model.parameters() if parameter.requires_grad}
+    whole = set() if adapter else {parameter for name, parameter in model.named_parameters() if "lora_" in name}
     for module in model.modules():
         if type(module).__name__ in LAYERS:
             fully_shard(module, mesh=mesh, ignored_params=whole)
@@ -132,13 +132,17 @@ def test_half_precision_rounds_once(tmp_path: Path) -> None:
         assert all(torch.equal(own, other) for own, other in zip(found, expected, strict=True))
 
 
-def test_checkpoints_know_no_number_of_ranks(tmp_path: Path) -> None:
-    """Saved after four steps, behind two knots: the same on one rank and on two, each taken up by the other."""
+@pytest.mark.parametrize(("family", "lora", "adapter"), [("llama", {}, True), ("opt", {"bias": "lora_only"}, False)])
+def test_checkpoints_know_no_number_of_ranks(family: str, lora: dict, adapter: bool, tmp_path: Path) -> None:
+    """Saved after four steps, behind two knots: the same on one rank and on two, each taken up by the other; also where
+    nothing is sharded of what is trained but biases beside the adapter."""
 
-    def begun(model: Any, folder: str) -> None:
+    def begun(model: Any, folder: str) -> Tensor:
         chain = chained(model, SCHEDULES["merged"])
         train(chain, last=4)
         chain.save(tmp_path / folder)
+        assert chain.links.sharded == (folder == "two")  # whether a Trainer has all ranks save
+        return logits(model)
 
     def taken_up(model: Any, folder: str) -> list[Tensor]:
         chain = chained(model, SCHEDULES["merged"])
@@ -147,16 +151,17 @@ def test_checkpoints_know_no_number_of_ranks(tmp_path: Path) -> None:
         return [*factors(chain), logits(model)]
 
     def both() -> list[Tensor]:
-        begun(sharded(model_of()), "two")
-        return taken_up(sharded(model_of()), "one")
+        begun(sharded(model_of(family, **lora), adapter=adapter), "two")
+        return taken_up(sharded(model_of(family, **lora), adapter=adapter), "one")
 
-    begun(model_of(), "one")
+    expected = begun(model_of(family, **lora), "one")
     found = on_ranks(2, tmp_path / "ranks", both)
     one, two = (load_file(tmp_path / folder / FILE) for folder in ("one", "two"))
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-5, atol=1e-6)
-    there = taken_up(model_of(), "two")
+    there = taken_up(model_of(family, **lora), "two")
+    torch.testing.assert_close(there[-1], expected, rtol=1e-5, atol=1e-5)
     for tensors in found:
         for own, other in zip(tensors, there, strict=True):
             torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-5)
