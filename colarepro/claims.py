@@ -11,6 +11,7 @@ from colarepro.errors import exit_cleanly
 from colarepro.files import written_aside
 from colarepro.ledger import Evidence, Reported, ledger, report, sections
 from colarepro.results import Store
+from colarepro.theory.claims import refuse_mixed
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def write(arguments: Arguments) -> dict[str, str]:
     pools = dict(pd.read_csv(arguments.tasks)[["task", "validation_rows"]].drop_duplicates().values.tolist())
     evidence = Evidence(Store(arguments.records), pools)
     theory = list(Store(arguments.theory))
+    refuse_mixed(theory)
     judged = sections(evidence, reported, theory, arguments.benchmark)
     return {"CLAIMS.md": ledger(judged, evidence), "REPORT.md": report(judged, evidence, theory)}
 

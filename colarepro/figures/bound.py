@@ -33,6 +33,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
                     "problem": record.config["problem"]["name"],
                     "radius_share": record.config["radius_share"],
                     "oracle": record.config["label"],
+                    "link_steps": record.config["method"].get("link_steps"),
                     "T": steps,
                     **{name: values[index] for name, values in curves.items()},
                     "valid": steps >= record.scores["first_valid"],
@@ -77,7 +78,8 @@ def caption(frame: pd.DataFrame) -> str:
     return (
         "Theorem 4.1: Frank-Wolfe with the theorem's fixed step on small problems (3 × 4 weights), in nuclear-norm "
         "balls around the start given as shares of the shift's nuclear norm |ΔW*|, with an exact oracle, one on "
-        "minibatches of 3 of the 12 samples, and a LoRA link of five gradient steps. A marker is one run of T steps "
+        f"minibatches of 3 of the 12 samples, and a LoRA link of {cases['link_steps'].max():.0f} gradient steps. A "
+        "marker is one run of T steps "
         "on one draw of the problem: the mean gap of its iterates, and the mean additive error ε of its oracle. The "
         "inequality holds where the circles lie below the lines, which start at the least T that the proof allows. "
         f"Tested at every T up to {frame['T'].max()}, {cases['iterates'].sum():,.0f} iterates in {len(cases)} cases "

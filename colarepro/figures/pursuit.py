@@ -78,8 +78,8 @@ def caption(frame: pd.DataFrame) -> str:
     links = frame["links"].dropna().iloc[0]
     return (
         f"Greedy pursuit of a 24 × 16 matrix of rank 16 with a flat spectrum, {frame['seeds'].iloc[0]} seeds; lines "
-        "are means, bands the whole range, dashes the bound on each pursuit's factor, which is proved for (a); at half "
-        f"of the entries, (b), it is only compared. (c) What a chain of {links:.0f} trained rank-1 links has not "
+        "are means, bands the whole range, dashes the bound on each pursuit's factor, with all entries observed (a) "
+        f"and half of them (b). (c) What a chain of {links:.0f} trained rank-1 links has not "
         f"gained of what {links:.0f} ideal links gain (reduced-rank regression), as a share: geometric means with 95 % "
         "intervals over seeds."
     )

@@ -79,7 +79,7 @@ def rac_mean_square_gradient(steps: int, start_excess: float, step_size: float, 
 
 def pursuit_contraction(rank: int, shape: tuple[int, int]) -> float:
     """Wang et al. 2014 (arXiv 1404.1377), Theorem 3.1: factor ``1 - r / min(m, n)`` of the squared residual for each
-    pursuit of rank r of a fully observed matrix (their r is 1)."""
+    pursuit of rank r (their r is 1), of a matrix that is seen whole or in part."""
     if not 1 <= rank <= min(shape):
         raise ColaError(f"Rank {rank} was given for a {shape[0]} x {shape[1]} matrix; expected 1 to {min(shape)}.")
     return 1 - rank / min(shape)

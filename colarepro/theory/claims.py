@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from colarepro.errors import ColaError
 from colarepro.results import Record
 from colarepro.theory import verdict
 from colarepro.theory.bounds import BEST, PRINTED, PROVED
@@ -21,6 +22,18 @@ class Claim:
     experiment: str
     verdict: Verdict
     labels: tuple[str, ...] = ()
+
+
+def refuse_mixed(records: Iterable[Record]) -> None:
+    """Raises `ColaError` if an arm was measured at several settings, whose records are no evidence together."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for record in records:
+        arm = record.config["experiment"], record.config["label"]
+        if (first := seeds.setdefault(arm, record.config["seeds"])) != record.config["seeds"]:
+            raise ColaError(
+                f"The theory's records hold '{arm[1]}' of '{arm[0]}' with {len(first)} and with "
+                f"{len(record.config['seeds'])} seeds; expected those of one setting, each in a folder of its own."
+            )
 
 
 def verdicts(records: Iterable[Record]) -> list[tuple[Claim, str]]:
@@ -92,7 +105,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "adaptive Frank-Wolfe",
-        "excess ≤ 4C_f/(t+2), L unknown",
+        "excess ≤ 4C_f/(t+2), L estimated",
         "Pedregosa et al. 2020",
         "frank-wolfe-convex.md",
         "frank-wolfe",

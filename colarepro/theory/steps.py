@@ -64,7 +64,7 @@ def exact(at: Situation) -> Tensor:
 
 def adaptive(at: Situation) -> Tensor:
     """The short step with an estimate of L that is doubled until the smoothness bound holds at the new point and
-    cut by a tenth at every step (Pedregosa et al. 2020); it never needs L itself, and never exceeds 2 L."""
+    cut by a tenth at every step (Pedregosa et al. 2020). The estimate begins at L, and is never above 2 L."""
     at.estimate = 0.9 * at.estimate
     while True:
         step = _ratio(at.gap, at.estimate * at.squared_length)

@@ -75,10 +75,12 @@ def bound(records: Sequence[Record]) -> Said:
     )
 
 
-def hazan_luo(records: Sequence[Record]) -> Said:
+def hazan_luo(records: Sequence[Record]) -> Said | None:
     """The stochastic bound, its condition on the variance, and what a constant batch does instead."""
     own = labelled(records, "stochastic, growing batch")
     small = labelled(records, "stochastic, batch of 4")
+    if not own or not small:
+        return None
     variance = max(_score(record, "variance_ratio") for record in own)
     if broken := _violations(own):
         return Said(f"fails at {broken} measurements", (False,))
@@ -117,17 +119,30 @@ def one_sided(records: Sequence[Record]) -> Said:
     return Said(f"holds one-sided for {len(records)} ranks, largest ratio {max(ratios):.2g}", (True,))
 
 
-def _outcome(records: Sequence[Record], label: str, factor: float) -> str:
-    (record,) = [r for r in labelled(records, label) if r.config["factor"] == factor]
-    counts = {word: int(_score(record, word)) for word in ("converged", "stalled", "still falling", "diverged")}
-    total = sum(counts.values())
-    return " and ".join(f"{count}/{total} {word}" for word, count in counts.items() if count)
+class _Ends:
+    """How the seeds of RAC-LoRA's quadratic end, by arm and by step in multiples of 1/L."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = {(record.config["label"], record.config["factor"]): record for record in records}
+
+    def lack(self, *arms: tuple[str, float]) -> bool:
+        """Whether one of these is not there."""
+        return not set(arms) <= self._records.keys()
+
+    def words(self, label: str, factor: float) -> str:
+        record = self._records[label, factor]
+        counts = {word: int(_score(record, word)) for word in ("converged", "stalled", "still falling", "diverged")}
+        total = sum(counts.values())
+        return " and ".join(f"{count}/{total} {word}" for word, count in counts.items() if count)
+
+    def share(self, label: str, factor: float, word: str) -> float:
+        """Of the seeds that ended this way."""
+        record = self._records[label, factor]
+        return _score(record, word) / len(record.config["seeds"])
 
 
-def _count(records: Sequence[Record], label: str, factor: float, word: str) -> float:
-    """Share of the seeds of an arm that ended this way."""
-    (record,) = [r for r in labelled(records, label) if r.config["factor"] == factor]
-    return _score(record, word) / len(record.config["seeds"])
+COLAS = "COLA, fresh A", "COLA, same A"
+"""Both readings of the algorithm."""
 
 
 WORDS = {True: "holds", False: "fails", None: "cannot tell at this budget"}
@@ -138,36 +153,45 @@ def _judged(failing: float, working: float) -> bool | None:
     return True if failing > 0.5 else False if working > 0.5 else None
 
 
-def counterexample_large(records: Sequence[Record]) -> Said:
-    """How runs of RAC-LoRA's quadratic end at step 1/L."""
-    label = "COLA, fresh A"
-    held = _judged(_count(records, label, 1.0, "diverged"), _count(records, label, 1.0, "converged"))
-    return Said(
-        f"{WORDS[held]} for a Gaussian A, {_outcome(records, label, 1.0)}; RAC-LoRA without its projection: "
-        f"{_outcome(records, 'RAC-LoRA, no projection', 1.0)}; COLA at 1/L of the factors' own L: "
-        f"{_outcome(records, 'COLA, fresh A, local step', 1.0)}; LoRA: {_outcome(records, 'LoRA', 1.0)}",
-        (held,),
-    )
+def counterexample_large(records: Sequence[Record]) -> Said | None:
+    """How runs of RAC-LoRA's quadratic end at step 1/L, with a fresh A and with the same."""
+    ends = _Ends(records)
+    others = {
+        "RAC-LoRA, no projection": "RAC-LoRA without its projection",
+        "COLA, fresh A, local step": "COLA at 1/L of the factors' own L",
+        "LoRA": "LoRA",
+    }
+    if ends.lack(*((label, 1.0) for label in (*COLAS, *others))):
+        return None
+    parts = []
+    for label in COLAS:
+        diverged, stalled, converged = (ends.share(label, 1.0, word) for word in ("diverged", "stalled", "converged"))
+        parts.append(_judged(diverged, stalled + converged))
+    words = [f"{WORDS[part]} for {label}: {ends.words(label, 1.0)}" for part, label in zip(parts, COLAS, strict=True)]
+    words += [f"{name}: {ends.words(label, 1.0)}" for label, name in others.items()]
+    return Said("; ".join(words), tuple(parts))
 
 
-def counterexample_small(records: Sequence[Record]) -> Said:
+def counterexample_small(records: Sequence[Record]) -> Said | None:
     """How they end at 0.1/L and 0.01/L, with a fresh A and with the same."""
+    ends = _Ends(records)
+    if ends.lack(*((label, factor) for label in (*COLAS, "RAC-LoRA") for factor in (0.1, 0.01))):
+        return None
     parts, words = [], []
-    for label in ("COLA, fresh A", "COLA, same A"):
+    for label in COLAS:
         stalled, converged = (
-            min(_count(records, label, factor, word) for factor in (0.1, 0.01)) for word in ("stalled", "converged")
+            min(ends.share(label, factor, word) for factor in (0.1, 0.01)) for word in ("stalled", "converged")
         )
         parts.append(_judged(stalled, converged))
         words.append(
-            f"{WORDS[parts[-1]]} for {label}: {_outcome(records, label, 0.1)} at 0.1/L, "
-            f"{_outcome(records, label, 0.01)} at 0.01/L"
+            f"{WORDS[parts[-1]]} for {label}: {ends.words(label, 0.1)} at 0.1/L, {ends.words(label, 0.01)} at 0.01/L"
         )
-    rac = f"RAC-LoRA: {_outcome(records, 'RAC-LoRA', 0.1)}, {_outcome(records, 'RAC-LoRA', 0.01)}"
+    rac = f"RAC-LoRA: {ends.words('RAC-LoRA', 0.1)}, {ends.words('RAC-LoRA', 0.01)}"
     return Said("; ".join([*words, rac]), tuple(parts))
 
 
 def pursuit(records: Sequence[Record]) -> Said:
-    """The contraction of greedy pursuit, seen whole and through a mask."""
+    """The contraction of greedy pursuit at every step, seen whole and through a mask."""
     if broken := _violations(records):
         return Said(f"fails at {broken} measurements", (False,))
     whole = [record for record in records if record.config["problem"]["observed"] == 1]
@@ -199,9 +223,11 @@ def path(records: Sequence[Record]) -> Said:
     )
 
 
-def rank(records: Sequence[Record]) -> Said:
+def rank(records: Sequence[Record]) -> Said | None:
     """What a larger rank does to the measured gap and to the links' error."""
     own = labelled(records, "convex combination, theorem's step")
+    if not own:
+        return None
     gaps = ", ".join(f"{_score(record, 'average_gap_mean'):.3g}" for record in own)
     errors = ", ".join(f"{_score(record, 'error_mean'):.3g}" for record in own)
     return Said(f"the bound knows no rank; at r = 1, 2, 4 the measured average gap is {gaps}, the links' ε {errors}")
@@ -210,9 +236,11 @@ def rank(records: Sequence[Record]) -> Said:
 def addition(label: str) -> Verdict:
     """COLA's added links against the theorem's inequality, for one inner optimizer."""
 
-    def verdict(records: Sequence[Record]) -> Said:
+    def verdict(records: Sequence[Record]) -> Said | None:
         own = labelled(records, label)
         combined = labelled(records, "convex combination, theorem's step")
+        if not own or not combined:
+            return None
         broken, total = _violations(own), sum(len(record.config["seeds"]) for record in own)
         ratio = max(_score(record, "ratio_mean") for record in own)
         shares = [_score(record, "share_mean") for record in own]
@@ -249,15 +277,15 @@ def _cells(records: Sequence[Record]) -> dict[tuple[float, int], list[Record]]:
     return cells
 
 
-def _best(records: Sequence[Record], label: str) -> Record:
-    return min(labelled(records, label), key=lambda record: _score(record, "test_loss_mean"))
-
-
-def u_shape(records: Sequence[Record]) -> Said:
+def u_shape(records: Sequence[Record]) -> Said | None:
     """Where the least test loss of the chain sits, relative to the true rank."""
     cells = _cells(records)
     true = records[0].config["problem"]["rank"]
-    found = {cell: _best(own, "COLA, rank-1 links").config["length"] for cell, own in cells.items()}
+    chains = {cell: labelled(own, "COLA, rank-1 links") for cell, own in cells.items()}
+    if not all(chains.values()):
+        return None
+    best = {cell: min(own, key=lambda record: _score(record, "test_loss_mean")) for cell, own in chains.items()}
+    found = {cell: record.config["length"] for cell, record in best.items()}
     at = sum(length == true for length in found.values())
     ranges = ", ".join(f"{length} (noise {noise:g}, N {n})" for (noise, n), length in found.items() if length != true)
     return Said(
@@ -268,26 +296,33 @@ def u_shape(records: Sequence[Record]) -> Said:
 
 def beats_full(records: Sequence[Record]) -> Said | None:
     """At the true rank, which is fixed before the data, for the chain and for LoRA alike."""
-    lost: dict[str, list[str]] = {"COLA, rank-1 links": [], "LoRA, summed rank": []}
+    parts: dict[str, list[bool | None]] = {"COLA, rank-1 links": [], "LoRA, summed rank": []}
     cells = _cells(records)
-    for (noise, samples), own in cells.items():
-        (full,) = labelled(own, "full")
-        for label, names in lost.items():
+    for own in cells.values():
+        full = labelled(own, "full")
+        for label, found in parts.items():
             at_rank = [r for r in labelled(own, label) if r.config["length"] == r.config["problem"]["rank"]]
-            if not at_rank:
+            if not at_rank or not full:
                 return None
-            if _paired(at_rank[0], full) >= 0:
-                names.append(f"noise {noise:g}, N {samples}")
-    chain, lora = lost.values()
+            found.append(_below(at_rank[0], full[0]))
+    chain, lora = parts.values()
+
+    def where(part: bool | None) -> str:
+        return ", ".join(
+            f"noise {noise:g}, N {n}" for (noise, n), found in zip(cells, chain, strict=True) if found is part
+        )
+
     return Said(
-        f"holds in {len(cells) - len(chain)} of {len(cells)} cells"
-        + (f"; fails when {', '.join(chain)}" if chain else "")
-        + f"; LoRA of that rank in {len(cells) - len(lora)}: it is the rank that does it",
-        (False,) * len(chain) + (True,) * (len(cells) - len(chain)),
+        f"holds in {chain.count(True)} of {len(cells)} cells"
+        + (f"; fails when {where(False)}" if False in chain else "")
+        + (f"; cannot be told when {where(None)}" if None in chain else "")
+        + f"; LoRA of that rank in {lora.count(True)}: it is the rank that does it",
+        tuple(chain),
     )
 
 
-def _paired(first: Record, second: Record) -> float:
-    """Upper end of the 95 % interval of the seeds' paired difference in test loss, first - second."""
+def _below(first: Record, second: Record) -> bool | None:
+    """Whether the first's test loss is less, by the 95 % interval of the seeds' paired difference."""
     a, b = (np.array(record.curves["test_loss"], dtype=float)[:, 0] for record in (first, second))
-    return mean_interval(list(a - b)).high
+    difference = mean_interval(list(a - b))
+    return True if difference.high < 0 else False if difference.low > 0 else None

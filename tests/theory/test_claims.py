@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from colarepro.results import Record
-from colarepro.theory.claims import CLAIMS, evidence, said, verdicts
+from colarepro.errors import ColaError
+from colarepro.results import Record, Store
+from colarepro.theory.claims import CLAIMS, evidence, refuse_mixed, said, verdicts
 from colarepro.theory.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -86,9 +87,9 @@ def outcomes(fresh: dict[str, float]) -> list[Record]:
 @pytest.mark.parametrize(
     ("fresh", "small", "large"),
     [
-        ({"converged": 4.0}, "fails for COLA, fresh A: 4/4 converged", "fails for a Gaussian A"),
-        ({"stalled": 3.0, "converged": 1.0}, "holds for COLA, fresh A: 1/4 converged and 3/4 stalled", "cannot tell"),
-        ({"diverged": 4.0}, "cannot tell at this budget for COLA, fresh A", "holds for a Gaussian A, 4/4 diverged"),
+        ({"converged": 4.0}, "fails for COLA, fresh A: 4/4 converged", "fails for COLA, fresh A"),
+        ({"stalled": 3.0, "converged": 1.0}, "holds for COLA, fresh A: 1/4 converged and 3/4 stalled", "fails for"),
+        ({"diverged": 4.0}, "cannot tell at this budget for COLA, fresh A", "holds for COLA, fresh A: 4/4 diverged"),
         ({"still falling": 4.0}, "cannot tell at this budget for COLA, fresh A: 4/4 still falling", "cannot tell"),
     ],
 )
@@ -97,7 +98,9 @@ def test_the_counterexample_is_judged_by_how_most_runs_end(fresh: dict[str, floa
     found = verdict("COLA stalls at small steps", records)
     assert found.startswith(small)
     assert "holds for COLA, same A: 4/4 stalled" in found
-    assert verdict("COLA diverges at 1/L", records).startswith(large)
+    found = verdict("COLA diverges at 1/L", records)
+    assert found.startswith(large)
+    assert "fails for COLA, same A: 4/4 stalled" in found
 
 
 def generalization(tests: Callable[[int, int], float], full: float) -> list[Record]:
@@ -131,4 +134,42 @@ def test_a_chain_beats_full_fine_tuning_only_beyond_the_paired_interval() -> Non
     # The mean is lower, but the seeds disagree.
     doubtful = generalization(lambda length, seed: (0.0, 1.6, 0.2, 1.8)[seed], full=1.0)
     found = verdict("a chain beats full fine-tuning", doubtful)
+    assert found.startswith("holds in 0 of 1 cells; cannot be told when noise 1, N 28; LoRA of that rank in 0:")
+    worse = generalization(lambda length, seed: 1.5 + 0.01 * seed * seed, full=1.0)
+    found = verdict("a chain beats full fine-tuning", worse)
     assert found.startswith("holds in 0 of 1 cells; fails when noise 1, N 28; LoRA of that rank in 0:")
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking"),
+    [
+        ("COLA diverges at 1/L", "LoRA"),
+        ("COLA diverges at 1/L", "COLA, same A"),
+        ("COLA stalls at small steps", "RAC-LoRA"),
+        ("a chain beats full fine-tuning", "full"),
+        ("a chain beats full fine-tuning", "LoRA, summed rank"),
+    ],
+)
+def test_a_claim_whose_arm_is_not_there_is_not_measured(name: str, lacking: str) -> None:
+    """As an interrupted run leaves it."""
+    records = outcomes({"diverged": 4.0}) + generalization(lambda length, seed: 0.5, full=1.0)
+    assert verdict(name, records) != "not measured"
+    assert verdict(name, [record for record in records if record.config["label"] != lacking]) == "not measured"
+
+
+def test_records_of_any_part_of_the_arms_are_read() -> None:
+    """The committed ones, each arm left out once, and each alone."""
+    records = list(Store(ROOT / "data/theory"))
+    for arm in sorted({(record.config["experiment"], record.config["label"]) for record in records}):
+        own = [record for record in records if (record.config["experiment"], record.config["label"]) == arm]
+        verdicts(own)
+        verdicts([record for record in records if record not in own and record.config["experiment"] == arm[0]])
+
+
+def test_records_of_two_settings_are_no_evidence_together() -> None:
+    records = outcomes({"diverged": 4.0})
+    refuse_mixed(records)
+    other = record("counterexample", "LoRA", {}, factor=0.1)
+    other.config["seeds"] = [0, 1]
+    with pytest.raises(ColaError, match="hold 'LoRA' of 'counterexample' with 4 and with 2 seeds; expected those of"):
+        refuse_mixed([*records, other])

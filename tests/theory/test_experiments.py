@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,3 +241,23 @@ def test_pages_and_tests_name_each_other() -> None:
 def test_absurd_settings_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ColaError, match="expected"):
         Settings(**change).check()
+
+
+def test_every_step_of_pursuit_is_held_to_the_bound_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that gains too little after one that gained much is a violation, though the product is below its bound."""
+
+    module = sys.modules["colarepro.theory.experiments.pursuit"]
+
+    def measured(excess: list[float]) -> float:
+        def fake(*arguments: Any, **options: Any) -> Any:
+            run = minimize(*arguments, **options)
+            run.trace.excess = [np.full_like(run.trace.excess[0], value) for value in excess]
+            run.trace.step = list(range(len(excess)))
+            return run
+
+        monkeypatch.setattr(module, "minimize", fake)
+        first = next(iter(EXPERIMENTS["pursuit"](replace(TINY, seeds=1))))
+        return first.answer()[0].scores["violations"]
+
+    assert measured([1.0, 0.5, 0.25]) == 0
+    assert measured([1.0, 0.5, 0.4995]) == 1

@@ -79,7 +79,7 @@ def _answer(arm: Arm, config: dict[str, Any]) -> Record:
             **interval("ratio_without_error", gap.mean(0) / rate),
             **interval("share", np.nanmean(np.array(run.trace.oracle_share)[1:], axis=0)),
             "outside": float((size > radius).sum()),
-            "violations": float((gap.mean(0) > rate + error.mean(0)).sum()),
+            "violations": float((~(gap.mean(0) <= rate + error.mean(0))).sum()),
             **chosen,
         },
         diverged=diverged(run),

@@ -67,7 +67,7 @@ def _convex(method: FrankWolfe, config: dict[str, Any]) -> Record:
     ratio = held[1:] / allowed[1:]
     late = steps >= 10
     scores = {
-        "violations": float((ratio > 1 + 1e-9).sum()),
+        "violations": float((~(ratio <= 1 + 1e-9)).sum()),
         "tightest_ratio": float(ratio.max()),
         **interval("final_excess", np.maximum(excess[-1], 0), geometric=True),
     }
@@ -129,7 +129,7 @@ def _nonconvex(method: FrankWolfe, config: dict[str, Any]) -> Record:
         config,
         {"step": steps, "least_gap": least, "bound": bound},
         {
-            "violations": float((least > bound * (1 + 1e-9)).sum()),
+            "violations": float((~(least <= bound * (1 + 1e-9))).sum()),
             "tightest_ratio": float((least / bound).max()),
             **power_law(steps[late] + 1, least[late]).scores("slope"),
         },

@@ -58,7 +58,7 @@ def _pursuit(spec: FactorizationSpec, method: Pursuit, config: dict[str, Any]) -
         "factor_bound": factor,
         "worst_factor": float(worst[kept[1:]].max()),
         "tightest_ratio": float((relative / bound[:, None]).max(1)[1:].max()),
-        "violations": float((relative > bound[:, None] * (1 + 1e-9)).sum()),
+        "violations": float((~(worst[kept[1:]] <= factor * (1 + 1e-9))).sum()),
     }
     if kept.sum() >= 4:
         scores |= linear_rate(steps[kept], relative[kept]).scores("log_factor")

@@ -77,7 +77,7 @@ def _answer(spec: Any, method: RacLora, config: dict[str, Any]) -> Record:
     mean = measured.mean(1)
     error = stats.sem(measured, axis=1)
     scores |= {
-        "violations": float((mean - 3 * error > bound * (1 + 1e-9)).sum()),
+        "violations": float((~(mean - 3 * error <= bound * (1 + 1e-9))).sum()),
         "tightest_ratio": float((mean[1:] / bound[1:]).max()),
     }
     return record_of(

@@ -62,7 +62,7 @@ def _answer(spec: Any, method: FrankWolfe, config: dict[str, Any]) -> Record:
         },
         {
             "iterates": float(horizons[valid].sum()),
-            "violations": float((ratio[valid] > 1 + 1e-9).sum()),
+            "violations": float((~(ratio[valid] <= 1 + 1e-9)).sum()),
             "tightest_ratio": ratio[valid].max(),
             "last_ratio": ratio[-1],
             "needed_constant": needed[valid].max(),
