@@ -177,3 +177,16 @@ def test_a_run_does_not_go_on_upon_other_weights(config: RunConfig, method: str,
         model.get_input_embeddings().weight.mul_(1.1)
     model.save_pretrained(copied)
     assert comparable(perform(config, folder=tmp_path / "work")) == comparable(perform(config))
+
+
+@pytest.mark.parametrize("method", ["lora", "cola"])
+def test_a_folder_that_was_moved(config: RunConfig, method: str, tmp_path: Path, steps: list[int]) -> None:
+    """The Trainer's state names the best checkpoint by the place where it was."""
+    config = dataclasses.replace(config, method=method)
+    straight = perform(config)
+    killed(config, tmp_path / "work", INSTANTS["in the test"])
+    (tmp_path / "work").rename(tmp_path / "elsewhere")
+    steps.clear()
+    again = perform(config, folder=tmp_path / "elsewhere")
+    assert comparable(again) == comparable(straight)
+    assert not steps
