@@ -198,7 +198,7 @@ def _best(trainer: CandidateTrainer) -> dict[str, float]:
 
 def _curves(trainer: CandidateTrainer, prepared: Prepared) -> dict[str, list[float]]:
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
-    # A diverged run is evaluated once more before it stops.
+    # An epoch's last update may leave weights that give nothing finite; the next step then says so.
     evaluations = [entry for entry in trainer.state.log_history if math.isfinite(entry.get("eval_loss", math.nan))]
     chain = prepared.chain.chain if prepared.chain is not None else None
     return {

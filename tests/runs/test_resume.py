@@ -190,3 +190,25 @@ def test_a_folder_that_was_moved(config: RunConfig, method: str, tmp_path: Path,
     again = perform(config, folder=tmp_path / "elsewhere")
     assert comparable(again) == comparable(straight)
     assert not steps
+
+
+@pytest.mark.parametrize("at", [5, 9])
+def test_a_run_that_diverges_and_is_killed_diverges_again(
+    config: RunConfig, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside an epoch, and at the last step of all."""
+    original = CandidateTrainer.training_step
+
+    def poisoned(trainer: CandidateTrainer, *arguments: Any) -> Any:
+        if trainer.state.global_step + 1 == at:
+            with torch.no_grad():
+                next(value for value in trainer.model.parameters() if value.requires_grad).fill_(torch.nan)
+        return original(trainer, *arguments)
+
+    monkeypatch.setattr(CandidateTrainer, "training_step", poisoned)
+    config = dataclasses.replace(config, method="lora")
+    straight = perform(config)
+    assert straight.reason == f"The training loss was not finite at step {at}."
+    killed(config, tmp_path / "work", INSTANTS["in the test"])
+    again = perform(config, folder=tmp_path / "work")
+    assert json.dumps(comparable(again)) == json.dumps(comparable(straight))  # the last loss is NaN
