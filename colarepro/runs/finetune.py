@@ -173,7 +173,7 @@ def _arguments(config: RunConfig, folder: Path, device: str, report_to: str, *, 
         dataloader_pin_memory=not on_cpu,
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=2,  # the one before is whole while the next is being written
+        save_total_limit=3,  # the best one, and the one before, which is whole while the next is being written
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,

@@ -212,3 +212,16 @@ def test_a_run_that_diverges_and_is_killed_diverges_again(
     killed(config, tmp_path / "work", INSTANTS["in the test"])
     again = perform(config, folder=tmp_path / "work")
     assert json.dumps(comparable(again)) == json.dumps(comparable(straight))  # the last loss is NaN
+
+
+def test_killed_in_a_save_while_the_best_epoch_is_an_older_one(
+    config: RunConfig, tmp_path: Path, steps: list[int]
+) -> None:
+    """The best checkpoint is kept beside the one before, which is whole until the new one is."""
+    config = dataclasses.replace(config, method="lora", learning_rate=0.03, data_seed=1)
+    straight = perform(config)
+    assert straight.scores["best_step"] == 3
+    killed(config, tmp_path / "work", killed_at(3, MarkWhole, "on_save", "before"))
+    steps.clear()
+    assert comparable(perform(config, folder=tmp_path / "work")) == comparable(straight)
+    assert len(steps) == 3
