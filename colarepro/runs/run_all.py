@@ -17,6 +17,7 @@ from colarepro.runs import ranks
 from colarepro.runs.attempt import attempt
 from colarepro.runs.config import RunConfig
 from colarepro.runs.side_by_side import side_by_side
+from colarepro.runs.stored import is_missing
 
 Size: TypeAlias = Callable[[Sequence[RunConfig], str], int]
 
@@ -39,13 +40,19 @@ def run_all(
     ``jobs`` processes work at once, dealt over ``devices``; each CPU process gets one thread. ``fleet`` is how many
     runs share one base where they can (`colarepro.fleet`): 1 is each alone, None as many as fill a GPU, and each
     alone on a CPU; runs that are kept or reported sail alone. A run that fails leaves a record with its reason and
-    stops nothing; ``retry_failed`` performs such runs again. Runs that another process is on are left to it. With
-    ``on="ray"`` the nodes of a Ray cluster do the work (`colarepro.runs.on_ray`), as many runs or fleets at once as it
-    has CPUs or GPUs. Raises `ColaError` if a worker is killed, or if the store cannot be written to.
+    stops nothing; ``retry_failed`` performs such runs again, ``keep`` those whose model was not kept. Runs that another
+    process is on are left to it. With ``on="ray"`` the nodes of a Ray cluster do the work (`colarepro.runs.on_ray`), as
+    many runs or fleets at once as it has CPUs or GPUs. Raises `ColaError` if a worker is killed, or if the store cannot
+    be written to.
     """
     if ranks.count() > 1:
         raise ColaError("A sweep's runs are done by processes that it starts itself; launch it without torchrun.")
-    missing = [config for config in configs if _is_missing(store, config, retry_failed)]
+    there = [store.get("llm", config.question()) for config in configs]
+    missing = [
+        config
+        for config, record in zip(configs, there, strict=True)
+        if is_missing(record, store, keep=keep, retry_failed=retry_failed)
+    ]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with ExitStack() as stack:
         work = _in_turn if jobs == 1 else _side_by_side
@@ -63,11 +70,6 @@ def run_all(
             bars.advance(bar, done)
     found = (store.get("llm", config.question()) for config in configs)
     return [record for record in found if record is not None]
-
-
-def _is_missing(store: Store, config: RunConfig, retry_failed: bool) -> bool:
-    record = store.get("llm", config.question())
-    return record is None or (retry_failed and record.status == "failed")
 
 
 def _units(configs: Sequence[RunConfig], fleet: int | None, device: str, size: Size) -> Iterator[list[RunConfig]]:

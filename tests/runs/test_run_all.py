@@ -58,6 +58,33 @@ def test_done_runs_are_skipped(configs: list[RunConfig], performed: list[RunConf
     assert not list((tmp_path / "unfinished").iterdir())
 
 
+def test_runs_whose_model_is_to_be_kept_are_performed_again(
+    configs: list[RunConfig], performed: list[RunConfig], tmp_path: Path
+) -> None:
+    """Once, and those alone that leave a model."""
+    asked, store = [configs[0], dataclasses.replace(configs[0], method="zero-shot")], Store(tmp_path)
+    first = run_all(asked, store)
+    for _ in range(2):
+        again = run_all(asked, store, keep=True)
+    assert performed == [*asked, asked[0]]
+    assert store.model(first[0].identity).exists()
+    assert [comparable(record) for record in again] == [comparable(record) for record in first]
+
+
+def test_a_record_outlives_a_model_that_cannot_be_kept(
+    configs: list[RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise RuntimeError("CUDA out of memory.")
+
+    store = Store(tmp_path)
+    first = run_all(configs[:1], store)
+    monkeypatch.setattr(stored, "perform", broken)
+    assert run_all(configs[:1], store, keep=True) == first
+    said = f"the model of run {first[0].identity} was not kept: RuntimeError: CUDA out of memory."
+    assert said in capsys.readouterr().err
+
+
 def test_processes_give_the_same_records(configs: list[RunConfig], tmp_path: Path) -> None:
     alone, together = run_all(configs, Store(tmp_path / "1")), run_all(configs, Store(tmp_path / "2"), jobs=2)
     assert [comparable(record) for record in alone] == [comparable(record) for record in together]
