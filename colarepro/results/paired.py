@@ -56,15 +56,17 @@ def compare(
 
     ``split`` names the answers: ``test``, of the epoch with the least dev loss, or ``test_last``, after the last epoch.
 
-    Draws pair by ``data_seed`` and ``seed``; an arm without a ``seed`` (zero-shot) by ``data_seed`` alone. ``pools`` as
-    in `items`. ``p`` is a paired permutation test: the signs of the differences are flipped answer by answer, which is
-    exact if the arms' answers to an item are exchangeable, and the statistic is the difference over its standard error
-    of draws and items, which keeps the test valid if draws or items favour an arm each in its own way (Chung & Romano
-    2013). Flipping whole draws instead would be exact, too, but five draws know 32 patterns and no p below 0.06.
+    Draws pair by ``data_seed`` and ``seed``; an arm without a ``seed`` (zero-shot) by ``data_seed`` alone, with every
+    seed of the other one. ``pools`` as in `items`. ``p`` is a paired permutation test: the signs of the differences are
+    flipped answer by answer, which is exact if the arms' answers to an item are exchangeable, and the statistic is the
+    difference over its standard error of draws and items, which keeps the test valid if draws or items favour an arm
+    each in its own way (Chung & Romano 2013). Flipping whole draws instead would be exact, too, but five draws know 32
+    patterns and no p below 0.06.
 
-    Raises `ColaError` if no draw is common, or if the arms' test sets in a draw differ.
+    Raises `ColaError` if no draw is common, an arm has a draw twice, a record of a common draw lacks the answers, as
+    that of a diverged run does, or the arms' test sets in a draw differ.
     """
-    pairs = _pairs(first, second)
+    pairs = _pairs(first, second, split)
     columns = common_items([record for record, _ in pairs], pools)
     gained = [_right(record, split) - _right(other, split) for record, other in pairs]
     draw = np.repeat(np.arange(len(pairs)), [len(gain) for gain in gained])
@@ -117,16 +119,20 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def _pairs(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[Record, Record]]:
-    """The records of both arms in the draws that both have, in order."""
-    exact = {_draw(record): record for record in second}
-    loose = {_draw(record)[0]: record for record in second}
-    unseeded = any(_draw(record)[1] is None for record in (*first, *second))
+def _pairs(first: Sequence[Record], second: Sequence[Record], split: str) -> list[tuple[Record, Record]]:
+    """The records of both arms in the draws that both have, in order; without a seed, in every draw of the data."""
+    own, others = _by_draw(first), _by_draw(second)
     pairs = []
-    for record in sorted(first, key=lambda record: (_draw(record)[0], _draw(record)[1] or 0)):
-        other = loose.get(_draw(record)[0]) if unseeded else exact.get(_draw(record))
-        if other is None:
+    for draw in sorted(own.keys() | others.keys(), key=lambda draw: (draw[0], draw[1] or 0)):
+        record, other = (arm.get(draw) or arm.get((draw[0], None)) for arm in (own, others))
+        if record is None or other is None:
             continue
+        for each in (record, other):
+            if split not in each.predictions:
+                raise ColaError(
+                    f"Record {each.identity} has no answers '{split}' (the run is {each.status}); expected arms that "
+                    "have them in every draw, since a draw left out may favour one."
+                )
         if record.digests.get("test") != other.digests.get("test"):
             raise ColaError(
                 f"Records {record.identity} and {other.identity} were judged on different test sets; expected one."
@@ -135,6 +141,18 @@ def _pairs(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[Reco
     if not pairs:
         raise ColaError("The two arms have no draw in common; expected one at least.")
     return pairs
+
+
+def _by_draw(arm: Sequence[Record]) -> dict[tuple[int, int | None], Record]:
+    found: dict[tuple[int, int | None], Record] = {}
+    for record in arm:
+        if before := found.get(_draw(record)):
+            raise ColaError(
+                f"Records {before.identity} and {record.identity} of one arm are of the same draw; expected one a "
+                "draw, at one learning rate."
+            )
+        found[_draw(record)] = record
+    return found
 
 
 def _draw(record: Record) -> tuple[int, int | None]:

@@ -12,7 +12,7 @@ from colarepro.fleet.stored import sail_stored
 from colarepro.results import Store
 from colarepro.runs.config import RunConfig
 from colarepro.runs.devices import tidy
-from colarepro.runs.stored import BusyError, failed, run_stored
+from colarepro.runs.stored import BusyError, failed, is_missing, run_stored
 
 
 def quiet_worker() -> None:
@@ -40,6 +40,10 @@ def attempt(configs: list[RunConfig], folder: Path, device: str, keep: bool, rep
         except BusyError:
             continue
         except Exception as error:  # it is this run's and must not stop the others
-            store.put(failed(config, error, device))
+            record = failed(config, error, device)
+            if is_missing(store.get("llm", record.config), store, keep=False, retry_failed=True):
+                store.put(record)
+            else:  # it was performed again for its model alone
+                print(f"the model of run {record.identity} was not kept: {record.reason}", file=sys.stderr)
     tidy(device)
     return len(configs)

@@ -18,7 +18,8 @@ MARK = "whole.json"
 
 class MarkWhole(TrainerCallback):
     """Marks every checkpoint once it is complete, and keeps in the mark the digest of the ``weights`` that the run
-    began with, and the trainer's own counters.
+    began with, and the trainer's own counters. A run that is taken up again looks for its best checkpoint where the
+    others are, since the folder may have been moved.
 
     It must be the last of the callbacks, since the others may write into a checkpoint as well.
     """
@@ -27,6 +28,11 @@ class MarkWhole(TrainerCallback):
 
     def __init__(self, weights: str) -> None:
         self.weights = weights
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
+        if best.is_dir():
+            state.best_model_checkpoint = str(best)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         mark = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MARK

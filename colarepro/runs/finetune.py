@@ -173,7 +173,7 @@ def _arguments(config: RunConfig, folder: Path, device: str, report_to: str, *, 
         dataloader_pin_memory=not on_cpu,
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=2,  # the one before is whole while the next is being written
+        save_total_limit=3,  # the best one, and the one before, which is whole while the next is being written
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
@@ -198,7 +198,7 @@ def _best(trainer: CandidateTrainer) -> dict[str, float]:
 
 def _curves(trainer: CandidateTrainer, prepared: Prepared) -> dict[str, list[float]]:
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
-    # A diverged run is evaluated once more before it stops.
+    # An epoch's last update may leave weights that give nothing finite; the next step then says so.
     evaluations = [entry for entry in trainer.state.log_history if math.isfinite(entry.get("eval_loss", math.nan))]
     chain = prepared.chain.chain if prepared.chain is not None else None
     return {

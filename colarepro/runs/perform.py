@@ -12,6 +12,7 @@ from colarepro.results import Record
 from colarepro.runs import ranks
 from colarepro.runs.answer import answer
 from colarepro.runs.config import RunConfig
+from colarepro.runs.devices import tidy
 from colarepro.runs.finetune import finetune
 from colarepro.runs.material import gather
 
@@ -87,7 +88,10 @@ def perform(
         if device.startswith("cuda") and plain and can_sail(config):
             with suppress(UnfitError):
                 return Fleet([config], device, material.loaded).sail(folder, progress=progress)[0]
-            material = gather(config, device)  # a model that was to be shared is not the same any more
+            # A model that was to be shared is not the same any more, and a second may not fit beside it.
+            del material
+            tidy(device)
+            material = gather(config, device)
         return finetune(material, progress=progress, folder=folder, keep=keep, report_to=report_to, sharded=sharded)
     except OSError as error:
         raise ColaError(

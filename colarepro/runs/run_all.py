@@ -1,7 +1,7 @@
 """Many runs: those that have a record are skipped, a failure is a record, an interruption loses nothing."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from colarepro.runs import ranks
 from colarepro.runs.attempt import attempt
 from colarepro.runs.config import RunConfig
 from colarepro.runs.side_by_side import side_by_side
+from colarepro.runs.stored import is_missing
 
 Size: TypeAlias = Callable[[Sequence[RunConfig], str], int]
 
@@ -39,13 +40,19 @@ def run_all(
     ``jobs`` processes work at once, dealt over ``devices``; each CPU process gets one thread. ``fleet`` is how many
     runs share one base where they can (`colarepro.fleet`): 1 is each alone, None as many as fill a GPU, and each
     alone on a CPU; runs that are kept or reported sail alone. A run that fails leaves a record with its reason and
-    stops nothing; ``retry_failed`` performs such runs again. Runs that another process is on are left to it. With
-    ``on="ray"`` the nodes of a Ray cluster do the work (`colarepro.runs.on_ray`), as many runs or fleets at once as it
-    has CPUs or GPUs. Raises `ColaError` if a worker is killed, or if the store cannot be written to.
+    stops nothing; ``retry_failed`` performs such runs again, ``keep`` those whose model was not kept. Runs that another
+    process is on are left to it. With ``on="ray"`` the nodes of a Ray cluster do the work (`colarepro.runs.on_ray`), as
+    many runs or fleets at once as it has CPUs or GPUs. Raises `ColaError` if a worker is killed, or if the store cannot
+    be written to.
     """
     if ranks.count() > 1:
         raise ColaError("A sweep's runs are done by processes that it starts itself; launch it without torchrun.")
-    missing = [config for config in configs if _is_missing(store, config, retry_failed)]
+    there = {config: store.get("llm", config.question()) for config in configs}
+    missing = [
+        config for config, record in there.items() if is_missing(record, store, keep=keep, retry_failed=retry_failed)
+    ]
+    # One that failed and is not tried again may be what keeps its fleet from being sized.
+    asked = [run for run, record in there.items() if retry_failed or record is None or record.status != "failed"]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with ExitStack() as stack:
         work = _in_turn if jobs == 1 else _side_by_side
@@ -56,7 +63,7 @@ def run_all(
             devices, work, size = [stack.enter_context(connected(devices[0]))], on_nodes, fleet_size_there
         alone = keep or report_to != "none" or fleet == 1 or (fleet is None and devices[0] == "cpu")
         # One by one, since to size a fleet takes a second, and the first may begin before the last is known.
-        units = iter([config] for config in missing) if alone else _units(missing, fleet, devices[0], size)
+        units = iter([config] for config in missing) if alone else _units(asked, set(missing), fleet, devices[0], size)
         bars = stack.enter_context(Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True)))
         bar = bars.add_task(description, total=len(configs), completed=len(configs) - len(missing))
         for done in work(units, store.folder, devices, jobs, keep, report_to):
@@ -65,23 +72,37 @@ def run_all(
     return [record for record in found if record is not None]
 
 
-def _is_missing(store: Store, config: RunConfig, retry_failed: bool) -> bool:
-    record = store.get("llm", config.question())
-    return record is None or (retry_failed and record.status == "failed")
-
-
-def _units(configs: Sequence[RunConfig], fleet: int | None, device: str, size: Size) -> Iterator[list[RunConfig]]:
-    """Fleets, and then, since small ones fill up the end, runs alone as fleets of one."""
+def _units(
+    configs: Sequence[RunConfig], missing: Set[RunConfig], fleet: int | None, device: str, size: Size
+) -> Iterator[list[RunConfig]]:
+    """Fleets of what is missing, and then, since small ones fill up the end, runs alone as fleets of one."""
     fleets, alone = grouped(configs)
     for runs in fleets:
+        if missing.isdisjoint(runs):
+            continue
         try:
             count = -(-len(runs) // (fleet or size(runs, device)))
         except ColaError:  # of one of them, which says so itself
             count = len(runs)
-        # Neighbours in a sweep have about as many links, and a fleet has room for the most links among its runs.
-        bounds = [len(runs) * number // count for number in range(count + 1)]
-        yield from (runs[start:stop] for start, stop in itertools.pairwise(bounds))
-    yield from ([config] for config in alone)
+        yield from _cut(runs, missing, count)
+    yield from ([config] for config in alone if config in missing)
+
+
+def _cut(runs: Sequence[RunConfig], missing: Set[RunConfig], count: int) -> Iterator[list[RunConfig]]:
+    """All runs are cut, evenly, whatever is missing: a fleet that was killed finds its state if it is made of the same
+    runs. What is missing of fleets that have records in part, as after new learning rates, sails together, in fleets as
+    large, cut from the front, so that these, too, are the same when the first have their records."""
+    # Neighbours in a sweep have about as many links, and a fleet has room for the most links among its runs.
+    bounds = [len(runs) * number // count for number in range(count + 1)]
+    rest: list[RunConfig] = []
+    for start, stop in itertools.pairwise(bounds):
+        left = [config for config in runs[start:stop] if config in missing]
+        if len(left) == stop - start:
+            yield left
+        else:
+            rest += left
+    most = -(-len(runs) // count)
+    yield from (rest[start : start + most] for start in range(0, len(rest), most))
 
 
 def _in_turn(

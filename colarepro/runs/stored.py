@@ -37,13 +37,11 @@ def run_stored(
     device = ranks.join(device)
     path = store.path("llm", config.question())
     kept = store.model(path.stem)
-    keep = keep and method(config.method).prepare is not None
     unfinished = store.unfinished(path.stem)
 
     def there() -> Record | None:
         record = store.get("llm", config.question())
-        again = record is None or (record.status == "failed" and retry_failed)
-        if record is not None and not again and (kept.exists() or not keep or record.status != "done"):
+        if record is not None and not is_missing(record, store, keep=keep, retry_failed=retry_failed):
             return record
         check_tracker(report_to)
         return None
@@ -71,6 +69,15 @@ def run_stored(
                 shutil.copytree(unfinished, tracked, ignore=checkpoints, dirs_exist_ok=True)
         ranks.by_first(lambda: leave(record))
         return record
+
+
+def is_missing(record: Record | None, store: Store, *, keep: bool, retry_failed: bool) -> bool:
+    """Whether a run is to be performed: it has no record, it failed and may be tried again, or it is done and its model
+    is to be kept and is not there."""
+    if record is None or record.status == "failed":
+        return record is None or retry_failed
+    trains = method(record.config["method"]).prepare is not None
+    return keep and trains and record.status == "done" and not store.model(record.identity).exists()
 
 
 def failed(config: RunConfig, error: Exception, device: str) -> Record:

@@ -171,7 +171,8 @@ class QuietProgress(ProgressCallback):
 
 
 class StopOnDivergence(TrainerCallback):
-    """End training as soon as a loss is not finite."""
+    """End training as soon as a loss is not finite, and leave no checkpoint of what that made of the weights: a run
+    that is killed thereafter diverges once more."""
 
     diverged_at: int | None = None
 
@@ -181,3 +182,7 @@ class StopOnDivergence(TrainerCallback):
         if not math.isfinite(logs.get("loss", 0.0)):
             self.diverged_at = state.global_step
             control.should_training_stop = True
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.diverged_at is not None:
+            control.should_evaluate = control.should_save = False

@@ -275,7 +275,7 @@ def test_a_run_that_cannot_be_does_not_keep_others_from_theirs(config: RunConfig
     def size(configs: list[RunConfig], device: str) -> int:
         return len([arm_of(each, 24) for each in configs])
 
-    assert list(_units([config, late], None, "cpu", size)) == [[config], [late]]
+    assert list(_units([config, late], {config, late}, None, "cpu", size)) == [[config], [late]]
 
 
 def test_a_sweep_sails_in_fleets(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,46 @@ def test_an_arm_without_seeds_pairs_by_its_data() -> None:
     assert compare(arm(first)[1:], unseeded[:4]).draws == 3
 
 
+def test_an_arm_without_seeds_pairs_with_every_seed_of_the_other_on_either_side() -> None:
+    first, second = answers(draws=2)
+    unseeded = [
+        replace(record, config={k: v for k, v in record.config.items() if k != "seed"}) for record in arm(second)
+    ]
+    seeded = [
+        replace(record, config=record.config | {"seed": seed}, predictions=other.predictions)
+        for seed, right in enumerate((first, second, ~first))
+        for record, other in zip(arm(first), arm(right), strict=True)
+    ]
+    there, back = compare(seeded, unseeded), compare(unseeded, seeded)
+    mean = (first.mean() + second.mean() + (~first).mean()) / 3
+    assert there.difference == pytest.approx(100 * (mean - second.mean()))
+    assert (there.draws, there.answers) == (6, 6 * ITEMS)
+    assert (back.draws, back.answers, back.difference) == (6, 6 * ITEMS, pytest.approx(-there.difference))
+    assert back.p == pytest.approx(there.p)
+
+
+def test_a_draw_that_an_arm_has_twice_is_refused() -> None:
+    """Another learning rate's, for example."""
+    first, second = answers()
+    twice = [*arm(first), *(replace(r, config=r.config | {"learning_rate": 1e-3}) for r in arm(first)[:1])]
+    for one, other in ((twice, arm(second)), (arm(second), twice)):
+        with pytest.raises(ColaError, match=rf"{twice[0].identity} and {twice[-1].identity} .* of the same draw"):
+            compare(one, other)
+
+
+def test_a_draw_without_answers_is_refused() -> None:
+    """As a diverged run is, or one that was not trained where the last epoch is asked for; a draw of one arm alone is
+    not."""
+    first, second = answers()
+    diverged = replace(arm(first)[1], status="diverged", predictions={})
+    for one, other in (([arm(first)[0], diverged], arm(second)), (arm(second), [arm(first)[0], diverged])):
+        with pytest.raises(ColaError, match=rf"{diverged.identity} has no answers 'test' \(the run is diverged\)"):
+            compare(one, other)
+    assert compare([*arm(first)[:1], diverged], arm(second)[:1]).draws == 1
+    with pytest.raises(ColaError, match="has no answers 'test_last'"):
+        compare(arm(first), arm(second), split="test_last")
+
+
 def test_other_test_sets_are_refused() -> None:
     first, second = answers()
     other = [replace(record, digests={"test": "else"}) for record in arm(second)]

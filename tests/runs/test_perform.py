@@ -1,7 +1,9 @@
 """One run, from configuration to record."""
 
 import dataclasses
+import importlib
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,14 @@ import pytest
 
 from colarepro.chain import Schedule
 from colarepro.errors import ColaError
+from colarepro.fleet.fleet import Fleet
+from colarepro.fleet.group import UnfitError
+from colarepro.fleet.probe import Probe
 from colarepro.methods import Adapter
 from colarepro.models import tiny
 from colarepro.results import Record
 from colarepro.runs import RunConfig, perform
+from colarepro.runs.material import Material
 from colarepro.runs.trainer import CandidateTrainer
 
 
@@ -113,6 +119,31 @@ def test_a_record_says_what_it_began_with(config: RunConfig, monkeypatch: pytest
     monkeypatch.setattr("colarepro.runs.material.environment", lambda _: {"commit": f"after {len(steps)} steps"})
     assert perform(config).environment == {"commit": "after 0 steps"}
     assert steps
+
+
+def test_a_model_that_cannot_be_shared_is_gone_before_it_is_loaded_again(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, which may not hold two."""
+    plain = perform(config)
+    module: Any = importlib.import_module("colarepro.runs.perform")
+    original = module.gather
+    models: list[weakref.ref[Any]] = []
+
+    def gather(config: RunConfig, device: str) -> Material:
+        assert [model for model in models if model() is not None] == []
+        material: Material = original(config, "cpu")
+        models.append(weakref.ref(material.loaded.model))
+        return material
+
+    def unfit(*_: Any) -> None:
+        raise UnfitError("Its attention is its own.")
+
+    monkeypatch.setattr(module, "gather", gather)
+    monkeypatch.setattr("colarepro.fleet.fleet.Fleet", lambda configs, _, loaded: Fleet(configs, "cpu", loaded))
+    monkeypatch.setattr(Probe, "check", unfit)
+    assert comparable(perform(config, "cuda:0")) == comparable(plain)
+    assert len(models) == 2
 
 
 def test_a_last_step_after_which_nothing_is_finite(config: RunConfig) -> None:

@@ -177,3 +177,51 @@ def test_a_run_does_not_go_on_upon_other_weights(config: RunConfig, method: str,
         model.get_input_embeddings().weight.mul_(1.1)
     model.save_pretrained(copied)
     assert comparable(perform(config, folder=tmp_path / "work")) == comparable(perform(config))
+
+
+@pytest.mark.parametrize("method", ["lora", "cola"])
+def test_a_folder_that_was_moved(config: RunConfig, method: str, tmp_path: Path, steps: list[int]) -> None:
+    """The Trainer's state names the best checkpoint by the place where it was."""
+    config = dataclasses.replace(config, method=method)
+    straight = perform(config)
+    killed(config, tmp_path / "work", INSTANTS["in the test"])
+    (tmp_path / "work").rename(tmp_path / "elsewhere")
+    steps.clear()
+    again = perform(config, folder=tmp_path / "elsewhere")
+    assert comparable(again) == comparable(straight)
+    assert not steps
+
+
+@pytest.mark.parametrize("at", [5, 9])
+def test_a_run_that_diverges_and_is_killed_diverges_again(
+    config: RunConfig, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside an epoch, and at the last step of all."""
+    original = CandidateTrainer.training_step
+
+    def poisoned(trainer: CandidateTrainer, *arguments: Any) -> Any:
+        if trainer.state.global_step + 1 == at:
+            with torch.no_grad():
+                next(value for value in trainer.model.parameters() if value.requires_grad).fill_(torch.nan)
+        return original(trainer, *arguments)
+
+    monkeypatch.setattr(CandidateTrainer, "training_step", poisoned)
+    config = dataclasses.replace(config, method="lora")
+    straight = perform(config)
+    assert straight.reason == f"The training loss was not finite at step {at}."
+    killed(config, tmp_path / "work", INSTANTS["in the test"])
+    again = perform(config, folder=tmp_path / "work")
+    assert json.dumps(comparable(again)) == json.dumps(comparable(straight))  # the last loss is NaN
+
+
+def test_killed_in_a_save_while_the_best_epoch_is_an_older_one(
+    config: RunConfig, tmp_path: Path, steps: list[int]
+) -> None:
+    """The best checkpoint is kept beside the one before, which is whole until the new one is."""
+    config = dataclasses.replace(config, method="lora", learning_rate=0.03, data_seed=1)
+    straight = perform(config)
+    assert straight.scores["best_step"] == 3
+    killed(config, tmp_path / "work", killed_at(3, MarkWhole, "on_save", "before"))
+    steps.clear()
+    assert comparable(perform(config, folder=tmp_path / "work")) == comparable(straight)
+    assert len(steps) == 3

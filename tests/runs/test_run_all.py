@@ -1,19 +1,22 @@
 """Many runs: done ones are skipped, failures are records, and nothing is lost."""
 
 import dataclasses
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from filelock import FileLock
 
 from colarepro.errors import ColaError
-from colarepro.results import Store
+from colarepro.results import Record, Store
 from colarepro.runs import RunConfig, stored
 from colarepro.runs.run_all import run_all
 from colarepro.runs.stored import BusyError, run_stored
@@ -49,6 +52,26 @@ def performed(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     return seen
 
 
+@pytest.fixture
+def fleets(monkeypatch: pytest.MonkeyPatch) -> list[list[RunConfig]]:
+    """Every fleet or run that is attempted, in order; nothing is trained."""
+    attempted: list[list[RunConfig]] = []
+
+    def attempt(configs: list[RunConfig], *_: object) -> int:
+        attempted.append(configs)
+        return len(configs)
+
+    monkeypatch.setattr("colarepro.runs.run_all.attempt", attempt)
+    return attempted
+
+
+def put(store: Store, configs: Iterable[RunConfig], status: Literal["done", "failed"] = "done") -> Store:
+    """The store, with a record of each run."""
+    for config in configs:
+        store.put(Record("llm", config.question(), status=status))
+    return store
+
+
 def test_done_runs_are_skipped(configs: list[RunConfig], performed: list[RunConfig], tmp_path: Path) -> None:
     store = Store(tmp_path)
     run_all(configs[:2], store)
@@ -58,9 +81,82 @@ def test_done_runs_are_skipped(configs: list[RunConfig], performed: list[RunConf
     assert not list((tmp_path / "unfinished").iterdir())
 
 
+def test_runs_whose_model_is_to_be_kept_are_performed_again(
+    configs: list[RunConfig], performed: list[RunConfig], tmp_path: Path
+) -> None:
+    """Once, and those alone that leave a model."""
+    asked, store = [configs[0], dataclasses.replace(configs[0], method="zero-shot")], Store(tmp_path)
+    first = run_all(asked, store)
+    for _ in range(2):
+        again = run_all(asked, store, keep=True)
+    assert performed == [*asked, asked[0]]
+    assert store.model(first[0].identity).exists()
+    assert [comparable(record) for record in again] == [comparable(record) for record in first]
+
+
+def test_a_record_outlives_a_model_that_cannot_be_kept(
+    configs: list[RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise RuntimeError("CUDA out of memory.")
+
+    store = Store(tmp_path)
+    first = run_all(configs[:1], store)
+    monkeypatch.setattr(stored, "perform", broken)
+    assert run_all(configs[:1], store, keep=True) == first
+    said = f"the model of run {first[0].identity} was not kept: RuntimeError: CUDA out of memory."
+    assert said in capsys.readouterr().err
+
+
 def test_processes_give_the_same_records(configs: list[RunConfig], tmp_path: Path) -> None:
     alone, together = run_all(configs, Store(tmp_path / "1")), run_all(configs, Store(tmp_path / "2"), jobs=2)
     assert [comparable(record) for record in alone] == [comparable(record) for record in together]
+
+
+def test_a_killed_sweep_is_made_of_the_same_fleets(
+    configs: list[RunConfig], fleets: list[list[RunConfig]], tmp_path: Path
+) -> None:
+    """Of whichever there are records: a fleet finds its state by the runs that it is made of."""
+    many = [dataclasses.replace(configs[0], seed=seed) for seed in range(10)]
+    run_all(many, Store(tmp_path), fleet=3)
+    whole = list(fleets)
+    assert [len(runs) for runs in whole] == [2, 3, 2, 3]
+    for count in (1, 2, 3):
+        for ended in itertools.combinations(whole, count):
+            fleets.clear()
+            store = put(Store(tmp_path / f"{[whole.index(runs) for runs in ended]}"), itertools.chain(*ended))
+            run_all(many, store, fleet=3)
+            assert fleets == [runs for runs in whole if runs not in ended]
+
+
+def test_an_extended_sweep_sails_in_fleets_as_large(
+    configs: list[RunConfig], fleets: list[list[RunConfig]], tmp_path: Path
+) -> None:
+    """By a learning rate: what is new lies between what has records. Killed in turn, it is made of the same fleets."""
+    rates = itertools.product(range(10), (1e-3, 5e-4, 1e-4))
+    many = [dataclasses.replace(configs[0], seed=seed, learning_rate=rate) for seed, rate in rates]
+    store = put(Store(tmp_path), [config for config in many if config.learning_rate > 1e-4])
+    run_all(many, store, fleet=3)
+    assert [len(runs) for runs in fleets] == [3, 3, 3, 1]
+    whole = list(fleets)
+    fleets.clear()
+    run_all(many, put(store, whole[0]), fleet=3)
+    assert fleets == whole[1:]
+
+
+def test_a_run_that_failed_does_not_keep_others_from_their_fleet(
+    configs: list[RunConfig], fleets: list[list[RunConfig]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def size(runs: list[RunConfig], *_: object, **__: object) -> int:
+        if configs[0] in runs:
+            raise ColaError("Rank 200 is more than a layer can hold.")
+        return 3
+
+    monkeypatch.setattr("colarepro.runs.run_all.fleet_size", size)
+    store = put(Store(tmp_path), configs[:1], "failed")
+    run_all(configs, store, ["cuda:0"])
+    run_all(configs, store, ["cuda:0"], retry_failed=True)
+    assert fleets == [configs[1:], *([config] for config in configs)]
 
 
 def test_a_failure_is_a_record_and_stops_nothing(
