@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import tyro
 from rich.console import Console
 
-from colarepro.errors import exit_cleanly
+from colarepro.errors import ColaError, exit_cleanly
 from colarepro.files import written_aside
-from colarepro.ledger import Evidence, Reported, ledger, report, sections
+from colarepro.ledger import Evidence, Reported, ledger, read_pools, report, sections
 from colarepro.results import Store
 from colarepro.theory.claims import refuse_mixed
 
@@ -41,10 +40,12 @@ def main() -> None:
 
 
 def write(arguments: Arguments) -> dict[str, str]:
-    """The files' texts by name."""
+    """The files' texts by name; raises `ColaError` if a folder of records is not there, or a table cannot be read."""
+    for folder in (arguments.records, arguments.theory):
+        if not folder.is_dir():  # a misspelt one would have everything "not measured"
+            raise ColaError(f"There is no folder {folder} with records.")
     reported = Reported.read(arguments.reported)
-    pools = dict(pd.read_csv(arguments.tasks)[["task", "validation_rows"]].drop_duplicates().values.tolist())
-    evidence = Evidence(Store(arguments.records), pools)
+    evidence = Evidence(Store(arguments.records), read_pools(arguments.tasks))
     theory = list(Store(arguments.theory))
     refuse_mixed(theory)
     judged = sections(evidence, reported, theory, arguments.benchmark)

@@ -38,6 +38,7 @@ def quoted(value: Any) -> str:
 def exit_cleanly(main: Callable[[], None]) -> None:
     """Run a command; a `ColaError` becomes one line on standard error and exit code 2, an interruption one and 130.
 
+    So does an `OSError` that names its file: somewhere a path was given where no such file can be read or written.
     A second Ctrl-C finds the command ending already and is not heard, lest it break off what tidies up.
     """
     signal.signal(signal.SIGINT, _interrupt_once)
@@ -45,6 +46,12 @@ def exit_cleanly(main: Callable[[], None]) -> None:
         main()
     except ColaError as error:
         print(f"colarepro: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        file = error.filename2 or error.filename  # of a renaming the second is the one that was asked for
+        print(f"colarepro: {ColaError(f'{file} could not be read or written: {error.strerror}.')}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("colarepro: interrupted; what was already written stays.", file=sys.stderr)

@@ -5,14 +5,26 @@ from typing import Any
 
 import yaml
 
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, quoted
 
 LARGEST = 1_000_000  # bytes: a hundred times the longest file that we ship, and a minute of parsing
 MOST_KEYS = 10_000
+MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """Merge keys (``<<``) of merge keys can make billions of entries out of a few lines; they end here."""
+    """Merge keys (``<<``) of merge keys can make billions of entries out of a few lines; they end here. So does a key
+    that stands twice in one mapping, of which PyYAML would take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)  # as it was written: merged keys, which may be the same, come later
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+                if (key.tag, key.value) in seen:
+                    raise yaml.YAMLError(f"the key {quoted(key.value)} a second time in line {key.start_mark.line + 1}")
+                seen.add((key.tag, key.value))
+        return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)

@@ -130,6 +130,40 @@ def test_wrong_words_end_with_one_sentence(command: Command, words: tuple[str, .
     assert said in sentence(command(*words))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("claims", "--output", "FILE"),
+        ("figures", "algorithm", "--output", "FILE"),
+        ("tasks.table", "--tasks", "rte", "--data-dir", "data/miniature", "--output", "FILE/x.csv"),
+        ("models", "fetch", "tiny"),
+    ],
+    ids=str,
+)
+def test_a_file_where_a_folder_should_be_is_one_sentence(
+    command: Command, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("colarepro.claims.write", lambda _: {"CLAIMS.md": ""})
+    (tmp_path / "file").write_text("kept")
+    monkeypatch.setenv("COLAREPRO_CACHE", str(tmp_path / "file"))
+    said = sentence(command(*(word.replace("FILE", str(tmp_path / "file")) for word in words)))
+    assert said.startswith(f"colarepro: {tmp_path / 'file'}")
+    assert "could not be read or written: " in said
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("option", ["--records", "--theory"])
+def test_claims_of_no_records_are_refused_and_none_is_written(
+    command: Command, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert "There is no folder nothere with records" in sentence(
+        command("claims", option, "nothere", "--output", tmp_path)
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_value_that_cannot_be_names_its_option(command: Command) -> None:
     done = command("run", "--task", "rte", "--chain.length", 0)
     assert done.code == 2

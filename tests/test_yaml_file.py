@@ -13,6 +13,13 @@ def test_plain_values_are_read_and_so_are_ordinary_merges(tmp_path: Path) -> Non
     assert read_yaml(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
 
 
+def test_a_merge_of_a_merge_is_no_second_key(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\nd: {<<: *a, <<: *b, '1': 1, 1: 1}")
+    assert read_yaml(path)["c"] == {"x": 3}
+    assert read_yaml(path)["d"].keys() == {"x", "1", 1}
+
+
 def merges(levels: int) -> str:
     """Each level takes in nine times the one before."""
     names = "abcdefghijkl"[: levels + 1]
@@ -29,10 +36,12 @@ def merges(levels: int) -> str:
         ("!!bool maybe", "is not YAML"),
         ("!!timestamp soon", "is not YAML"),
         ("? [a]\n: b", "unhashable key"),
+        ("a: 1\nb: 2\na: 3", "the key 'a' a second time in line 3"),
+        ("x: [{1: a, 1: b}]", "the key '1' a second time in line 1"),
         ("[" * 9000, "is not YAML"),
         ("1" * 9000, "is not YAML"),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_what_is_no_plain_value_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"

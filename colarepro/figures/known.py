@@ -3,9 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-import pandas as pd
-
-from colarepro.ledger import Reported
+from colarepro.ledger import Reported, read_pools
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -19,5 +17,4 @@ def reported() -> Reported:
 @cache
 def pools() -> dict[str, int]:
     """Rows of each task's validation split, from which the test items are drawn."""
-    facts = pd.read_csv(DATA / "tasks.csv").drop_duplicates("task")
-    return dict(zip(facts["task"], facts["validation_rows"].astype(int), strict=True))
+    return read_pools(DATA / "tasks.csv")

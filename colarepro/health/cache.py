@@ -4,13 +4,13 @@ from colarepro.errors import ColaError
 from colarepro.health.asides import check_asides
 from colarepro.health.finding import Finding
 from colarepro.models import load, smollm2, tiny
-from colarepro.models.cache import changed_files, models_folder
+from colarepro.models.cache import changed_files, missing_files, models_folder
 
 ABOUT = "cache"
 
 
 def check_cache(repair: bool = False) -> list[Finding]:
-    """Digests of every file that the package has put there; nothing is fetched.
+    """Digests of every file that the package has put there, and whether they are a whole model; nothing is fetched.
 
     The files of either model are held to the digests written when they were made, the weights of smollm2-135m to the
     ones that our records name, too.
@@ -26,6 +26,8 @@ def check_cache(repair: bool = False) -> list[Finding]:
         anew = f"delete {place}, and it is made anew"
         if changed:
             findings.append(Finding(ABOUT, "wrong", f"{name}: {', '.join(changed)} changed since it was made; {anew}."))
+        elif lacking := missing_files(place):
+            findings.append(Finding(ABOUT, "wrong", f"{name} is there without {', '.join(lacking)}; {anew}."))
         elif name == "smollm2-135m" and (wrong := _wrong_weights()):
             findings.append(Finding(ABOUT, "wrong", f"{name}: {wrong}; {anew}."))
         elif changed is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from colarepro.ledger import chain_length, controls, costs, inside, rank_step_down, reruns, table_1, theory
 from colarepro.ledger.evidence import Evidence
+from colarepro.ledger.pools import read_pools
 from colarepro.ledger.report import report
 from colarepro.ledger.reported import Reported
 from colarepro.ledger.row import Row, Section
@@ -33,4 +34,4 @@ def sections(evidence: Evidence, reported: Reported, proved: Iterable[Record], b
     ]
 
 
-__all__ = ["Evidence", "Reported", "Row", "Section", "ledger", "report", "sections"]
+__all__ = ["Evidence", "Reported", "Row", "Section", "ledger", "read_pools", "report", "sections"]

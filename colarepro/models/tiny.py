@@ -11,7 +11,7 @@ import torch
 from rich.progress import track
 from torch.nn.functional import cross_entropy
 
-from colarepro.models.cache import cached_aside, models_folder
+from colarepro.models.cache import cached_aside, models_folder, save_model
 from colarepro.models.quiet import quiet
 from colarepro.models.tiny_text import document
 from colarepro.tasks import known_tasks, load_task
@@ -57,7 +57,7 @@ def build(into: Path, steps: int = STEPS) -> None:
     finally:
         torch.set_num_threads(threads)
     with quiet():
-        model.save_pretrained(into)
+        save_model(model, into)
         made.save_pretrained(into)
 
 

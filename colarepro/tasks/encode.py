@@ -36,9 +36,10 @@ def encode(task: Task, examples: Sequence[Example], tokenizer: Any, max_length: 
     """
     whole = tokenize(task, examples, tokenizer)
     starts, _ = _frame(tokenizer)
-    keep = min(max_length, tokenizer.model_max_length) - max(map(len, whole.candidates))
+    limit = min(max_length, tokenizer.model_max_length)
+    keep = limit - max(map(len, whole.candidates))
     if keep <= starts:
-        raise ColaError(f"A maximum length of {max_length} tokens leaves no room for a prompt of task {task.name}.")
+        raise ColaError(f"A maximum length of {limit} tokens leaves no room for a prompt of task {task.name}.")
     cut = [ids if len(ids) <= keep else ids[:starts] + ids[len(ids) - keep + starts :] for ids in whole.prompts]
     return replace(whole, prompts=cut)
 

@@ -51,9 +51,15 @@ def load_examples(task: Task, split: Split, data_dir: Path | str | None = None) 
     spellings = {spelling: label for label, group in enumerate(task.labels) for spelling in group}
     examples: list[Example] = []
     seen: set[str] = set()
+    numbered: bool | None = None
     for line, row in rows:
         where = f"{source}, line {line}"
-        own, group = _identity(row, line)
+        if numbered not in (None, "idx" in row):
+            raise ColaError(
+                f"{where}: {'no' if numbered else 'an'} idx, unlike before; expected in all rows or in none."
+            )
+        numbered = "idx" in row
+        own, group = _identity(row, line, where)
         identity = f"{split}-{own}"
         if identity in seen:
             raise ColaError(f"{where}: a second row with idx {own:.80}; every row needs its own.")
@@ -74,12 +80,15 @@ def digest(examples: Iterable[Example]) -> str:
     return total.hexdigest()
 
 
-def _identity(row: Row, line: int) -> tuple[str, str]:
+def _identity(row: Row, line: int, where: str) -> tuple[str, str]:
     """Identity and group of a row, from its ``idx`` where it has one, else from its line."""
     idx = row.get("idx", line - 1)
     if isinstance(idx, dict):
-        question = f"{idx.get('paragraph')}/{idx.get('question')}"
-        return f"{question}/{idx.get('answer')}", question
+        if not idx.keys() >= {"paragraph", "question", "answer"}:
+            expected = "a number, a text, or MultiRC's paragraph, question, answer"
+            raise ColaError(f"{where}: idx is {quoted(idx)}, expected was {expected}.")
+        question = f"{idx['paragraph']}/{idx['question']}"
+        return f"{question}/{idx['answer']}", question
     return str(idx), str(idx)
 
 
@@ -93,7 +102,10 @@ def _label(row: Row, spellings: dict[Any, int], where: str) -> int:
     raw = _column(row, "label", where)
     if not isinstance(raw, str | int) or raw not in spellings:
         known = ", ".join(repr(spelling) for spelling in spellings)
-        raise ColaError(f"{where}: label {quoted(raw)} is none of {known:.200}.")
+        # YAML reads yes and no as true and false.
+        textless = isinstance(raw, str) and not any(isinstance(spelling, str) for spelling in spellings)
+        hint = "; in the task's file, quote labels that are text in the data" if textless else ""
+        raise ColaError(f"{where}: label {quoted(raw)} is none of {known:.200}{hint}.")
     return spellings[raw]
 
 

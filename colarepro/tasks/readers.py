@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from colarepro.errors import ColaError
+from colarepro.errors import ColaError, quoted
 
 Row = dict[str, Any]
 
@@ -33,6 +33,10 @@ def tsv(path: Path) -> Iterator[tuple[int, Row]]:
         cells = line.split("\t")
         if not header:
             header = cells
+            if twice := [name for i, name in enumerate(header) if name in header[:i]]:
+                raise ColaError(
+                    f"{path}, line {number}: two columns are named {quoted(twice[0])}; expected one of each."
+                )
             continue
         if len(cells) != len(header):
             names = f"{', '.join(header):.200}"

@@ -4,6 +4,7 @@ Look here before a run on data of your own: are there enough rows, do prompts fi
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rich.text import Text
 
 from colarepro.errors import ColaError, exit_cleanly
 from colarepro.files import written_aside
-from colarepro.models.load import OFFLINE, explained, source_of
+from colarepro.models.load import OFFLINE, explained, hold_to_positions, load_shape, source_of
 from colarepro.tasks import known_tasks, load_task
 from colarepro.tasks.facts import task_facts
 
@@ -54,16 +55,19 @@ def main() -> None:
 
 
 def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a model that needs no hub, of a local folder, or of a hub id; code of its own is never run.
+    """The tokenizer of a model that needs no hub, of a local folder, or of a hub id, held to the model's positions.
 
-    Raises `ColaError` if there is none or it cannot be read.
+    Code of its own is never run. Raises `ColaError` if there is none or it cannot be read.
     """
     from transformers import AutoTokenizer
 
     # A folder may hold a tokenizer alone, which is no model.
     source = name if name not in OFFLINE and Path(name).is_dir() else source_of(name)
     with explained(f"Tokenizer {name}"):
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    with suppress(ColaError):  # a tokenizer alone knows no model's positions
+        hold_to_positions(tokenizer, load_shape(name))
+    return tokenizer
 
 
 def show(facts: pd.DataFrame, tokenizers: int) -> None:

@@ -53,6 +53,11 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _is_name(value: Any) -> bool:
+    """Files are named by it."""
+    return isinstance(value, str) and bool(re.fullmatch(r"[\w.-]+", value))
+
+
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_text, value))
 
@@ -67,7 +72,7 @@ def _are_labels(value: Any) -> bool:
 
 
 SHAPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_is_text, "text"),
+    "name": (_is_name, "text of letters, digits, _, . and - only"),
     "folder": (_is_text, "text"),
     "layout": (_is_text, "text"),
     "template": (_is_text, "text"),
@@ -106,6 +111,8 @@ def _task(content: Any, path: Path) -> Task:
 
     for place in (task.folder, *task.files.values()):
         _check_place(place)
+    if Path(task.files["train"]) == Path(task.files["validation"]):
+        raise ValueError(f"'files' has {quoted(task.files['train'])} for train and for validation, expected were two")
     _check_template(task.template)
     _check_answers(task)
     for column in task.transforms:

@@ -25,6 +25,14 @@ def tiny_there(monkeypatch: pytest.MonkeyPatch) -> Path:
     return tiny.folder()
 
 
+def lay_smollm2() -> Path:
+    """Files of the right names, which nobody could load."""
+    smollm2.place().mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (smollm2.place() / name).write_text("")
+    return smollm2.place()
+
+
 def states() -> dict[str, str]:
     return {finding.said.split(" ")[0].rstrip(":"): finding.state for finding in check_cache()}
 
@@ -52,6 +60,16 @@ def test_a_lost_file_is_found_and_an_added_one_is_nobodys_business(tiny_there: P
     assert states()["tiny"] == "wrong"
 
 
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_digests_of_half_a_model_do_not_make_it_whole(tiny_there: Path, lost: str) -> None:
+    (tiny_there / lost).unlink()
+    sums = (tiny_there / SUMS).read_text().splitlines(keepends=True)
+    (tiny_there / SUMS).write_text("".join(line for line in sums if lost not in line))
+    (finding,) = (finding for finding in check_cache() if finding.said.startswith("tiny"))
+    assert finding.state == "wrong"
+    assert finding.said.startswith(f"tiny is there without {lost.replace('model', '*')}; delete {tiny_there}")
+
+
 def test_a_cache_from_before_digests_is_a_note(tiny_there: Path) -> None:
     (tiny_there / SUMS).unlink()
     assert states()["tiny"] == "note"
@@ -63,7 +81,7 @@ def test_the_weights_are_held_to_the_digest_of_our_records(monkeypatch: pytest.M
     class Loaded:
         digest = smollm2.WEIGHTS
 
-    smollm2.place().mkdir(parents=True)
+    lay_smollm2()
     monkeypatch.setattr(cache, "load", lambda _: Loaded)
     assert states()["smollm2-135m"] == "note"
     (smollm2.place() / SUMS).write_text("")
@@ -73,7 +91,7 @@ def test_the_weights_are_held_to_the_digest_of_our_records(monkeypatch: pytest.M
 
 
 def test_a_model_that_cannot_be_loaded_is_wrong() -> None:
-    smollm2.place().mkdir(parents=True)
+    lay_smollm2()
     assert states()["smollm2-135m"] == "wrong"
 
 
@@ -87,7 +105,7 @@ def test_an_unreadable_model_says_one_sentence(monkeypatch: pytest.MonkeyPatch) 
     def refuse(_: str) -> None:
         raise ColaError("Model smollm2-135m could not be loaded: a safetensors file is broken.")
 
-    smollm2.place().mkdir(parents=True)
+    lay_smollm2()
     monkeypatch.setattr(cache, "load", refuse)
     (finding,) = (finding for finding in check_cache() if finding.state == "wrong")
     assert finding.said.count(".") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from colarepro.errors import ColaError
 from colarepro.ledger import (
     Evidence,
     Reported,
@@ -205,6 +206,10 @@ def test_time_and_memory_are_those_of_the_benchmark(tmp_path: Path) -> None:
     assert memory.hardware == "a GPU"
     assert memory.command.endswith("--shapes opt-1.3b --lengths 64 --output benchmarks/training.jsonl")
     assert [row.verdict for row in speed.rows(tmp_path / "absent", 1.0, "")] == 2 * ["not measured"]
+    for broken in ("{bad", "[]", '{"shape": "opt-1.3b"}'):
+        file.write_text("\n".join([lines[0], broken]))
+        with pytest.raises(ColaError, match=r"rows\.jsonl, line 2: expected a row of the benchmark with shape, length"):
+            speed.rows(file, 1.0, "")
 
 
 def test_flops_fall_with_the_second_rank_at_every_step() -> None:

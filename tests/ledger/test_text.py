@@ -7,7 +7,7 @@ import pytest
 
 from colarepro.claims import Arguments, write
 from colarepro.errors import ColaError
-from colarepro.ledger import Evidence, Reported, ledger, report, sections
+from colarepro.ledger import Evidence, Reported, ledger, read_pools, report, sections
 from colarepro.ledger.by_task import by_task
 from colarepro.ledger.evidence import TASKS
 from colarepro.ledger.row import Row, Section
@@ -208,6 +208,18 @@ def test_broken_numbers_are_named(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ColaError, match="has the columns a, b; expected source"):
         written(reported=tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize("text", [None, "", "a,b\n1,2\n", "task,validation_rows\nrte,many\n", "task\nrte\n"])
+def test_a_broken_table_of_tasks_is_named(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "tasks.csv").write_text(text)
+    with pytest.raises(ColaError, match=r"The table of tasks .*tasks\.csv could not be read: "):
+        read_pools(tmp_path / "tasks.csv")
+
+
+def test_pools_are_those_of_the_committed_table() -> None:
+    assert read_pools(ROOT / "data" / "tasks.csv")["rte"] == 277
 
 
 def test_a_number_that_is_not_reported_is_named(reported: Reported) -> None:

@@ -16,7 +16,7 @@ from colarepro.methods.linear_probe import STRENGTHS, hidden_states, linear_prob
 from colarepro.methods.zero_shot import zero_shot
 from colarepro.models import load
 from colarepro.runs import RunConfig, perform
-from colarepro.tasks import Example, Splits, draw, encode, load_task
+from colarepro.tasks import Splits, draw, encode, load_task
 
 
 @pytest.fixture
@@ -96,26 +96,35 @@ def test_linear_probe_is_the_best_logistic_regression_on_dev(question: Question)
     assert best is not None
     answers = linear_probe(question)
     np.testing.assert_allclose(answers.test, best.predict_log_proba(scaler.transform(test)), atol=1e-6)
-    assert answers.parameters_trained == 2 * (train.shape[1] + 1)
+    assert answers.parameters_trained == train.shape[1] + 1
+
+
+def relabelled(question: Question, *labels: int) -> Question:
+    """CB's question, with so many of its labels in train, dev and test."""
+    parts = (question.splits.train, question.splits.dev, question.splits.test)
+    splits = Splits(
+        *(
+            [dataclasses.replace(example, label=i % count) for i, example in enumerate(part)]
+            for part, count in zip(parts, labels, strict=True)
+        )
+    )
+    return dataclasses.replace(question, task=load_task("cb"), splits=splits)
 
 
 def test_a_label_that_training_lacks_gets_no_chance(question: Question) -> None:
-    cb = load_task("cb")
-
-    def relabelled(examples: list[Example], labels: int) -> list[Example]:
-        return [dataclasses.replace(example, label=i % labels) for i, example in enumerate(examples)]
-
-    splits = Splits(
-        *(
-            relabelled(part, n)
-            for part, n in zip(
-                (question.splits.train, question.splits.dev, question.splits.test), (2, 3, 3), strict=True
-            )
-        )
-    )
-    answers = linear_probe(dataclasses.replace(question, task=cb, splits=splits))
+    answers = linear_probe(relabelled(question, 2, 3, 3))
     assert answers.test.shape == (10, 3)
     assert (answers.test.argmax(1) < 2).all()
+
+
+def test_three_labels_take_three_vectors(question: Question) -> None:
+    width = question.model.get_output_embeddings().in_features
+    assert linear_probe(relabelled(question, 3, 3, 3)).parameters_trained == 3 * (width + 1)
+
+
+def test_training_on_one_label_is_refused(question: Question) -> None:
+    with pytest.raises(ColaError, match="Task cb: all training examples have one label; a linear probe expects two"):
+        linear_probe(relabelled(question, 1, 3, 3))
 
 
 @pytest.mark.parametrize("method", ["zero-shot", "in-context", "linear-probe"])

@@ -45,10 +45,16 @@ def test_what_is_trained() -> None:
     assert trained("full") == {"weight": sum(p.numel() for p in base_model().parameters())}
 
 
-def test_the_summed_rank_keeps_the_scaling() -> None:
-    prepared = prepare("lora-rank-sum", Schedule(length=3))
+@pytest.mark.parametrize(("variant", "scaling"), [("lora", 8 / 4), ("rslora", 8 / 4**0.5), ("dora", 8 / 4)])
+@pytest.mark.parametrize("ranks", [(), (4, 1, 7)])
+def test_the_summed_rank_keeps_the_scaling(variant: str, scaling: float, ranks: tuple[int, ...]) -> None:
+    prepare = method("lora-rank-sum").prepare
+    assert prepare is not None
+    adapter = dataclasses.replace(ADAPTER, variant=variant)
+    prepared = prepare(base_model(), adapter, Schedule(length=3, ranks=ranks), 0)
     layer = prepared.model.base_model.model.model.layers[0].self_attn.q_proj
-    assert (layer.r["default"], layer.scaling["default"]) == (12, 8 / 4)
+    assert layer.r["default"] == 12
+    assert layer.scaling["default"] == pytest.approx(scaling)
 
 
 @pytest.mark.parametrize("name", METHODS)

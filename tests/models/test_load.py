@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM
 
 from colarepro.errors import ColaError
 from colarepro.models import fetch, load, smollm2, tiny
+from colarepro.tasks import Example, encode, load_task
 from tests.chain.models import base_model
 from tests.models.families import random_model
 
@@ -38,6 +39,22 @@ def test_a_folder_is_loaded_in_the_dtype_that_is_asked_for(folder: str) -> None:
     assert {p.dtype for p in narrow.model.parameters()} == {torch.bfloat16}
     assert wide.digest == load(folder, torch.float32).digest != narrow.digest
     assert not wide.model.training
+
+
+def test_a_tokenizer_is_held_to_the_models_positions(folder: str) -> None:
+    """One without a limit of its own, as many are saved, would let prompts outrun the positions."""
+    tokenizer = load(folder).tokenizer
+    assert tokenizer.model_max_length == tiny.LONGEST
+    for own, held in ((10**30, tiny.LONGEST), (9, 9)):
+        tokenizer.model_max_length = own
+        tokenizer.save_pretrained(folder)
+        loaded = load(folder)
+        assert loaded.tokenizer.model_max_length == held
+    tokenizer.model_max_length = 10**30
+    tokenizer.save_pretrained(folder)
+    loaded = load(folder)
+    encoded = encode(load_task("rte"), [Example("0", "lamp " * 2 * tiny.LONGEST, 0, "0")], loaded.tokenizer)
+    assert loaded.model(torch.tensor(encoded.prompts)).logits.isfinite().all()
 
 
 def test_the_digest_sees_one_changed_weight(folder: str) -> None:

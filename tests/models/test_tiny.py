@@ -3,14 +3,19 @@
 import math
 import random
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from torch import distributed
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from colarepro.errors import ColaError
 from colarepro.files import folder_aside
 from colarepro.models import load, tiny
+from colarepro.models.cache import cached_aside
 from colarepro.models.tiny_text import document
 from colarepro.tasks import encode, known_tasks, load_examples, load_task
 
@@ -78,6 +83,34 @@ def test_a_half_built_folder_is_never_seen(tmp_path: Path) -> None:
             (aside / "whole").write_text(text)
     assert (target / "whole").read_text() == "first"
     assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.fixture
+def second_rank() -> Iterator[None]:
+    """This process as rank 1 of two; the other is made up."""
+    distributed.init_process_group("fake", rank=1, world_size=2, store=FakeStore())
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("second_rank")
+def test_a_rank_that_is_not_the_first_builds_a_whole_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers saves on rank 0 alone, but the first to end puts its folder into the cache."""
+    monkeypatch.setenv("COLAREPRO_CACHE", str(tmp_path))
+    build = tiny.build
+    monkeypatch.setattr(tiny, "build", lambda into: build(into, steps=1))
+    assert {"config.json", "model.safetensors", "tokenizer.json"} < {path.name for path in tiny.folder().iterdir()}
+    assert load("tiny").digest
+
+
+def test_half_a_model_is_not_put_into_the_cache(tmp_path: Path) -> None:
+    def written() -> None:
+        with cached_aside(tmp_path / "model") as aside:
+            (aside / "tokenizer.json").write_text("{}")
+
+    with pytest.raises(ColaError, match=r"model was written without config\.json, \*\.safetensors; expected a whole"):
+        written()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_that_end_at_the_same_moment_leave_one_folder(tmp_path: Path) -> None:

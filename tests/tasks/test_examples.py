@@ -1,6 +1,7 @@
 """Rows become the prompts that MeZO's templates prescribe; broken data is refused in one sentence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,15 @@ GOOD, OTHER = (json.dumps(row) for row in ROWS["rte"])
         (GOOD.replace('"entailment"', "null"), r"line 1: label None is none"),
         (GOOD.replace('"entailment"', "-1"), r"line 1: label -1 is none"),
         (GOOD + "\n" + GOOD, r"line 2: a second row with idx 0"),
+        (
+            GOOD + "\n" + OTHER.replace('"idx"', '"id"'),
+            r"line 2: no idx, unlike before; expected in all rows or in none",
+        ),
+        (GOOD.replace('"idx"', '"id"') + "\n" + OTHER, r"line 2: an idx, unlike before"),
+        (
+            GOOD.replace('"idx": 0', '"idx": {"passage": 0}'),
+            r"line 1: idx is \{'passage': 0\}, expected was a number, a text, or MultiRC's paragraph, question, answer",
+        ),
         (GOOD + "\n\n \n" + OTHER, r"line 2: a blank line, but rows follow"),
         ("", r"train\.jsonl holds no example"),
         ("\n\n", r"train\.jsonl holds no example"),
@@ -135,6 +145,18 @@ def test_a_missing_file_and_a_ragged_table_are_refused(tmp_path: Path) -> None:
     (tmp_path / "MultiRC" / "train.jsonl").unlink()
     (tmp_path / "MultiRC" / "train.jsonl").mkdir()
     with pytest.raises(ColaError, match=r"train\.jsonl of task multirc could not be read: Is a directory"):
+        load_examples(task, "train", tmp_path)
+
+
+def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
+    task = write(tmp_path, "sst2", train="sentence\tlabel\tsentence\nfine\t1\tdull\n")
+    with pytest.raises(ColaError, match=r"train\.tsv, line 1: two columns are named 'sentence'; expected one of each"):
+        load_examples(task, "train", tmp_path)
+
+
+def test_unquoted_labels_that_yaml_reads_as_no_text_are_explained(tmp_path: Path) -> None:
+    task = replace(write(tmp_path, "rte"), labels=((True,), (False,)))
+    with pytest.raises(ColaError, match=r"label 'entailment' is none of True, False; in the task's file, quote labels"):
         load_examples(task, "train", tmp_path)
 
 

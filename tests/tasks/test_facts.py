@@ -1,5 +1,6 @@
 """Facts on tasks against the same computed by hand, and the command that shows them."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,8 @@ import pandas as pd
 import pytest
 
 from colarepro.errors import ColaError
-from colarepro.tasks import draw, facts, load_examples, load_task
+from colarepro.models.tiny import LONGEST
+from colarepro.tasks import draw, facts, load_examples, load_task, table
 from colarepro.tasks.facts import data_facts, task_facts, token_facts
 from colarepro.tasks.protocol import sizes
 from tests.tasks.official import write, write_rte
@@ -123,6 +125,15 @@ def test_the_committed_table_has_the_official_sizes() -> None:
     for row in table.itertuples():
         assert (row.paper_train, row.paper_dev) == sizes(load_task(row.task), row.train_rows, "paper")
         assert (row.mezo_train, row.mezo_dev) == sizes(load_task(row.task), row.train_rows, "mezo")
+
+
+def test_a_models_positions_are_the_limit_and_a_tokenizer_alone_has_none(untrained: str, tmp_path: Path) -> None:
+    tokenizer = table.load_tokenizer(untrained)
+    tokenizer.model_max_length = 10**30
+    tokenizer.save_pretrained(tmp_path / "alone")
+    assert table.load_tokenizer(str(tmp_path / "alone")).model_max_length == 10**30
+    shutil.copy(Path(untrained) / "config.json", tmp_path / "alone")
+    assert table.load_tokenizer(str(tmp_path / "alone")).model_max_length == LONGEST
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

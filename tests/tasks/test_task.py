@@ -37,6 +37,7 @@ def test_an_unknown_name_lists_the_known() -> None:
         ({"layout": "xml"}, "layout 'xml' is none of jsonl, tsv"),
         ({"layout": 3}, "'layout' is 3, expected was text"),
         ({"name": ["mine"]}, r"'name' is \['mine'\], expected was text"),
+        *(({"name": name}, "'name' is .* expected was text of letters, digits") for name in ("a/b", "../x", "", "a b")),
         ({"metrics": ["bleu"]}, "metric 'bleu' is none of"),
         ({"metrics": "accuracy"}, "'metrics' is 'accuracy', expected was a list of names"),
         ({"metrics": []}, r"'metrics' is \[\], expected was a list of names"),
@@ -97,6 +98,13 @@ def test_a_template_has_bare_names_only(template: object, said: str, tmp_path: P
     refuse({"template": template}, said, tmp_path)
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(OWN) + "labels: [[b], [a]]\n")
+    with pytest.raises(ColaError, match=r"mine\.yaml is not YAML: the key 'labels' a second time in line"):
+        load_task(path)
+
+
 def test_a_column_may_have_a_name_of_words_and_a_template_braces(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(OWN | {"template": "{{set}} {größe in-cm}"}))
@@ -113,6 +121,7 @@ def test_a_place_outside_the_data_folder_is_refused(place: str, key: str, tmp_pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"files": {"train": "a", "validation": "./a"}}, "'files' has 'a' for train and for validation, expected were"),
         ({"files": {"train": "a"}}, "'files' lacks 'validation'"),
         ({"files": {"train": "a", "validation": "b", "test": "c"}}, "'files' has 'test', expected were train, val"),
         ({"files": ["a", "b"]}, "'files' is .* expected was a file name each for train and validation"),
