@@ -124,7 +124,8 @@ class Chain:
         return self.links.delta(name)
 
     def save(self, folder: Path | str) -> Path:
-        """Write the whole state of the chain, current link included, to ``folder``/chain.safetensors.
+        """Write the whole state of the chain, current link included, to ``folder``/chain.safetensors, and with it what
+        is trained beside the adapter (a head, biases).
 
         If the link's own parameters are sharded, every rank must call it, and rank 0 writes. The file is the same
         however many ranks there are, and any number of them can take it up.
@@ -152,7 +153,8 @@ class Chain:
         """Take up the state that `save` wrote: weights, current link and its rank, position in the plan.
 
         The model must be on the weights that the chain began with. Raises `ColaError` if the file is missing or
-        torn, if the plan or the weights differ from what it was made on, or if targets do.
+        torn, if the plan or the weights differ from what it was made on, or if targets, the adapter's settings or what
+        is trained beside it do.
         """
         path = Path(folder) / FILE
         state, tensors = read_state(path)

@@ -3,7 +3,8 @@
 import copy
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from peft import get_peft_model_state_dict
 from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors.torch import save_file
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from colarepro.chain.chain import Chain
 from colarepro.chain.factored import FactoredLinks
@@ -70,8 +71,8 @@ def export_merged(chain: Chain, folder: Path | str) -> Path:
     Weights are summed in float32 and rounded to the model's dtype once. What was trained beside the adapter
     (``modules_to_save``, ``trainable_token_indices``) is in its place. The model in memory is not changed.
 
-    Raises `ColaError` if the model is none of transformers', if its base is quantised or sharded, if a target shares
-    its weight, and if training has parted embeddings that the model's configuration ties.
+    Raises `ColaError` if the model is none of transformers', if its base is quantised or sharded, or if a target shares
+    its weight.
     """
     base: Any = chain.model.get_base_model()
     if not hasattr(base, "save_pretrained"):
@@ -90,37 +91,37 @@ def export_merged(chain: Chain, folder: Path | str) -> Path:
         state[f"{name}.weight"] = weight.cpu()
         if bias is not None:
             state[f"{name}.bias"] = bias.cpu()
-    base.save_pretrained(str(folder), state_dict=state)
+    with _untied_if_parted(base, state):
+        base.save_pretrained(str(folder), state_dict=state)
     return Path(folder)
 
 
 def _without_adapters(base: Any) -> dict[str, Tensor]:
     """The state dict, with what PEFT trains whole in the place of what it stands in for."""
     wrappers = {name: module for name, module in base.named_modules() if isinstance(module, AuxiliaryTrainingWrapper)}
-    left_out = (".lora_A.", ".lora_B."), tuple(f"{name}." for name in wrappers)
+    adapters, wrapped = (".lora_A.", ".lora_B."), tuple(f"{name}." for name in wrappers)
     state = {
         name.replace(".base_layer.", "."): tensor
         for name, tensor in base.state_dict().items()
-        if not any(part in name for part in left_out[0]) and not name.startswith(left_out[1])
+        if not any(part in name for part in adapters) and not name.startswith(wrapped)
     }
     for name, wrapper in wrappers.items():
         # Merging trained tokens writes into the embedding, so into a copy.
         trained = copy.deepcopy(wrapper).unload_and_optionally_merge_module(True, False, None)
         state |= {f"{name}.{key}": tensor for key, tensor in trained.state_dict().items()}
-    _check_ties(base, wrappers, state)
     return state
 
 
-def _check_ties(base: Any, trained: Mapping[str, nn.Module], state: dict[str, Tensor]) -> None:
-    """Loading ties what the configuration says is tied, so nothing else may have been trained."""
-    if not getattr(base.config, "tie_word_embeddings", False):
-        return
+@contextmanager
+def _untied_if_parted(base: Any, state: dict[str, Tensor]) -> Iterator[None]:
+    """Within the block the configuration ties no embeddings that training has parted: loading would tie them again."""
     names = {module: name for name, module in base.named_modules()}
     ends = [names.get(end) for end in (base.get_input_embeddings(), base.get_output_embeddings())]
-    if any(end in trained for end in ends):
-        first, last = (state.get(f"{end}.weight") for end in ends)
-        if first is None or last is None or not torch.equal(first, last):
-            raise ColaError(
-                "Input and output embeddings are tied in this model's configuration, but training has parted them; "
-                "set tie_word_embeddings=False before training, or use export_adapter."
-            )
+    first, last = (state.get(f"{end}.weight") for end in ends)
+    tied = getattr(base.config, "tie_word_embeddings", False)
+    if tied and first is not None and last is not None and not torch.equal(first, last):
+        base.config.tie_word_embeddings = False
+    try:
+        yield
+    finally:
+        base.config.tie_word_embeddings = tied

@@ -109,14 +109,19 @@ def test_a_classifier_s_head_is_in_the_merged_checkpoint(tmp_path: Path) -> None
     torch.testing.assert_close(logits(loaded), logits(model), rtol=1e-5, atol=1e-5)
 
 
-def test_tied_embeddings_that_training_has_parted(tmp_path: Path) -> None:
-    """OPT's configuration would have the one loaded into both."""
+@pytest.mark.parametrize("dora", [False, True])
+def test_tied_embeddings_that_training_has_parted(dora: bool, tmp_path: Path) -> None:
+    """OPT's configuration would have the one loaded into both; DoRA's links PEFT merges itself."""
     with pytest.warns(UserWarning, match="tie"):
-        model = peft_model("opt", modules_to_save=["lm_head"])
+        model = peft_model("opt", modules_to_save=["lm_head"], use_dora=dora)
     chain, optimizer = chained(model, Schedule(length=2), 4)
     train(model, chain, optimizer, 4)
-    with pytest.raises(ColaError, match="embeddings are tied in this model's configuration, but training has parted"):
-        export_merged(chain, tmp_path)
+    before, tied = logits(model), model.config.tie_word_embeddings
+    export_merged(chain, tmp_path)
+    assert model.config.tie_word_embeddings == tied
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert not torch.equal(loaded.lm_head.weight, loaded.model.decoder.embed_tokens.weight)
+    torch.testing.assert_close(logits(loaded), before, rtol=1e-5, atol=1e-5)
 
 
 def test_only_transformers_models_have_a_merged_checkpoint(tmp_path: Path) -> None:
