@@ -127,7 +127,7 @@ class Chain:
         """Write the whole state of the chain, current link included, to ``folder``/chain.safetensors, and with it what
         is trained beside the adapter (a head, biases).
 
-        If the link's own parameters are sharded, every rank must call it, and rank 0 writes. The file is the same
+        If any of these parameters are sharded, every rank must call it, and rank 0 writes. The file is the same
         however many ranks there are, and any number of them can take it up.
         """
         tensors = {name: part.detach().cpu().contiguous() for name, part in self.links.state().items()}

@@ -114,14 +114,18 @@ def _without_adapters(base: Any) -> dict[str, Tensor]:
 
 @contextmanager
 def _untied_if_parted(base: Any, state: dict[str, Tensor]) -> Iterator[None]:
-    """Within the block the configuration ties no embeddings that training has parted: loading would tie them again."""
+    """Within the block the configuration ties no embeddings that training has parted. transformers 5 finds two weights
+    and leaves them apart; other loaders believe the configuration."""
     names = {module: name for name, module in base.named_modules()}
     ends = [names.get(end) for end in (base.get_input_embeddings(), base.get_output_embeddings())]
     first, last = (state.get(f"{end}.weight") for end in ends)
+    parted = first is not None and last is not None and not torch.equal(first, last)
     tied = getattr(base.config, "tie_word_embeddings", False)
-    if tied and first is not None and last is not None and not torch.equal(first, last):
-        base.config.tie_word_embeddings = False
+    if not (tied and parted):
+        yield
+        return
+    base.config.tie_word_embeddings = False
     try:
         yield
     finally:
-        base.config.tie_word_embeddings = tied
+        base.config.tie_word_embeddings = True

@@ -111,7 +111,7 @@ def test_a_classifier_s_head_is_in_the_merged_checkpoint(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("dora", [False, True])
 def test_tied_embeddings_that_training_has_parted(dora: bool, tmp_path: Path) -> None:
-    """OPT's configuration would have the one loaded into both; DoRA's links PEFT merges itself."""
+    """Loaders that go by the configuration must not tie them again; DoRA's links PEFT merges itself."""
     with pytest.warns(UserWarning, match="tie"):
         model = peft_model("opt", modules_to_save=["lm_head"], use_dora=dora)
     chain, optimizer = chained(model, Schedule(length=2), 4)
@@ -120,6 +120,7 @@ def test_tied_embeddings_that_training_has_parted(dora: bool, tmp_path: Path) ->
     export_merged(chain, tmp_path)
     assert model.config.tie_word_embeddings == tied
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert not loaded.config.tie_word_embeddings
     assert not torch.equal(loaded.lm_head.weight, loaded.model.decoder.embed_tokens.weight)
     torch.testing.assert_close(logits(loaded), before, rtol=1e-5, atol=1e-5)
 

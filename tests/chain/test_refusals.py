@@ -81,7 +81,8 @@ def test_a_quantised_base(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("schedule", [Schedule(length=1), Schedule(length=2, fold="none")])
 def test_a_chain_that_merges_nothing_takes_any_base(schedule: Schedule) -> None:
-    chained(quantised(), schedule, 4)
+    chain, _ = chained(quantised(), schedule, 4)
+    assert len(chain.targets) == 4
 
 
 @pytest.mark.parametrize("fold", ["stack", "none"])
