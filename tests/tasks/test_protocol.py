@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from colarepro.errors import ColaError
-from colarepro.tasks import draw
+from colarepro.tasks import digest, draw
 from tests.tasks.official import write, write_rte
 
 
@@ -77,3 +77,9 @@ def test_the_seed_decides_train_and_test(tmp_path: Path) -> None:
 def test_an_impossible_draw_is_refused(arguments: dict, said: str, tmp_path: Path) -> None:
     with pytest.raises(ColaError, match=said):
         draw(write_rte(tmp_path, 10), tmp_path, **arguments)
+
+
+def test_every_set_has_a_digest_of_its_own(tmp_path: Path) -> None:
+    splits = draw(write_rte(tmp_path, 50, 20), tmp_path, train=30, dev=10, test=10)
+    assert splits.digests == {name: digest(getattr(splits, name)) for name in ("train", "dev", "test")}
+    assert len(set(splits.digests.values())) == 3
