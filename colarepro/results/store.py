@@ -1,6 +1,7 @@
 """A folder of records, one JSON file each, named by the question it answers, or many packed into one file."""
 
 import logging
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -148,8 +149,8 @@ class Store:
     def singles(self) -> dict[str, list[Path]]:
         """Files of single records by the identity in their name; of copies the one that `get` reads is the first."""
         found: dict[str, list[Path]] = defaultdict(list)
-        for path in sorted(self.folder.rglob("*.json"), key=lambda path: (path.parent != self.folder, path)):
-            if NAME.fullmatch(path.name) and SET_ASIDE not in path.relative_to(self.folder).parts:
+        for path in sorted(self._files(".json"), key=lambda path: (path.parent != self.folder, path)):
+            if NAME.fullmatch(path.name):
                 found[path.stem].append(path)
         return dict(found)
 
@@ -157,8 +158,13 @@ class Store:
         return [read_archive(path) for path in self._find_archives()]
 
     def _find_archives(self) -> list[Path]:
-        paths = self.folder.rglob(f"*{SUFFIX}")
-        return sorted(path for path in paths if SET_ASIDE not in path.relative_to(self.folder).parts)
+        return sorted(self._files(SUFFIX))
+
+    def _files(self, ending: str) -> Iterator[Path]:
+        """Those at any depth but what is set aside. Folders may vanish meanwhile, as other runs tidy up behind them."""
+        for folder, below, names in os.walk(self.folder):
+            below[:] = [name for name in below if name != SET_ASIDE]
+            yield from (Path(folder, name) for name in names if name.endswith(ending))
 
     @cached_property
     def _archives(self) -> list[Path]:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         half_written()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_vanishes_while_it_is_read_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a checkpoint of another run does, which has ended."""
+    store = Store(tmp_path)
+    store.put(record(seed=1))
+    (tmp_path / "unfinished" / "checkpoint-6").mkdir(parents=True)
+    scandir = os.scandir
+
+    def vanished(path: str) -> object:
+        if str(path).endswith("checkpoint-6"):
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanished)
+    assert list(Store(tmp_path)) == [record(seed=1)]
+    assert store.get("llm", {"task": "rte", "seed": 2}) is None
