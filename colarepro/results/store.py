@@ -161,10 +161,11 @@ class Store:
         return sorted(self._files(SUFFIX))
 
     def _files(self, ending: str) -> Iterator[Path]:
-        """Those at any depth but what is set aside. Folders may vanish meanwhile, as other runs tidy up behind them."""
+        """Those at any depth but what is set aside; also a folder in a file's place, which whoever reads it will name.
+        Folders may vanish meanwhile, as other runs tidy up behind them."""
         for folder, below, names in os.walk(self.folder):
             below[:] = [name for name in below if name != SET_ASIDE]
-            yield from (Path(folder, name) for name in names if name.endswith(ending))
+            yield from (Path(folder, name) for name in (*below, *names) if name.endswith(ending))
 
     @cached_property
     def _archives(self) -> list[Path]:
