@@ -20,70 +20,95 @@ ROWS = 8
 
 
 class Adapters(Stack):
-    """A run's numbers are a matrix: its links' rows one below the other, columns all layers' A, then all layers' B
-    (transposed).
+    """A run's numbers are a matrix, columns all layers' A, then all layers' B (transposed), rows those of its links.
 
-    Past links stay as frozen factors, which equals merging them but for the rounding of a merged weight in a narrow
-    dtype, and links to come have their A already, and a B of
-    zero. A knot changes which rows are trained, and nothing else.
+    The link that trains has the first rows. Past links stay as frozen factors, which equals merging them but for the
+    rounding of a merged weight in a narrow dtype; they are in ``computed`` alone, from its last row upwards. What lies
+    between is zero. A knot moves rows, and nothing else changes.
     """
 
     def __init__(self, arms: Sequence[Arm], model: Any, device: str, dtype: torch.dtype) -> None:
-        rows = -(-max(arm.rows for arm in arms) // ROWS) * ROWS
+        rows, trained = (
+            -(-most // ROWS) * ROWS for most in (max(arm.rows for arm in arms), max(max(arm.ranks) for arm in arms))
+        )
         layers = [model.get_submodule(name) for name in arms[0].targets]
         refuse_unfit(layers, model.get_output_embeddings(), dtype)
         self._shapes = [_shape(layer) for layer in layers]
         self._inputs = sum(inputs for inputs, _ in self._shapes)
         columns = self._inputs + sum(outputs for _, outputs in self._shapes)
-        super().__init__(arms, rows * columns, device, dtype)
-        matrices = len(arms), rows, columns
-        self._values, self._computed, self._gradients, self._first, self._second = (
-            whole[:, : rows * columns].view(matrices)
-            for whole in (self.values, self.computed, self.gradients, self.first, self.second)
+        super().__init__(arms, trained * columns, device, dtype, fixed=(rows - trained) * columns)
+        self._values, self._gradients, self._first, self._second, self._best, self._computed = (
+            whole.view(len(arms), -1, columns)
+            for whole in (self.values, self.gradients, self.first, self.second, self.best, self.computed)
         )
-        self._untrained = torch.ones(len(arms), rows, columns, dtype=torch.bool, device=device)
-        self._scales = torch.zeros(len(arms), rows, 1, device=device)
+        self._others = torch.ones(len(arms), trained, 1, dtype=torch.bool, device=device)
+        """Rows that the link does not have; a past one's may lie there, of a run whose links are of lower rank."""
+        self._scales = torch.ones(len(arms), 1, 1, device=device)
+        self._frozen_A = torch.tensor([not arm.trains_A for arm in arms], device=device)[:, None, None]
         first_A, first_B = 0, self._inputs
         for name, layer, (inputs, outputs) in zip(arms[0].targets, layers, self._shapes, strict=True):
             parent, _, own = name.rpartition(".")
-            A = self.leaf(first_A, (rows, inputs), (columns, 1))
-            B = self.leaf(first_B, (rows, outputs), (columns, 1))
+            A = self.leaf(first_A, (rows, inputs), (columns, 1), trained)
+            B = self.leaf(first_B, (rows, outputs), (columns, 1), trained)
             setattr(model.get_submodule(parent), own, FleetLayer(layer, A, B))
             first_A, first_B = first_A + inputs, first_B + outputs
-        for run, arm in enumerate(arms):
-            for link in range(len(arm.ranks)):
-                self._scales[run, self._rows(run, link)] = arm.scaling(link)
-                self._values[run, self._rows(run, link), : self._inputs] = self._draw(arm, link).to(device)
+        # On the host, ahead: drawing takes longer than a step.
+        self._drawn = [[self._draw(arm, link) for link in range(len(arm.ranks))] for arm in arms]
+        for run in range(len(arms)):
             self.begin(run, 0)
-        self.round()
+            self._start(run, 0)
 
     def round(self) -> None:
-        super().round()
-        self._computed[:, :, self._inputs :].mul_(self._scales)
+        now = self._computed[:, : self._values.shape[1]]
+        values = self._values.to(now.dtype, copy=True)
+        values[:, :, self._inputs :].mul_(self._scales)
+        now.copy_(torch.where(self._others, now, values))
 
     def backward(self, loss: Tensor) -> None:
         super().backward(loss)
         self._gradients[:, :, self._inputs :].mul_(self._scales)
-        self._gradients.masked_fill_(self._untrained, 0.0)
+        self._gradients.masked_fill_(self._others, 0.0)
+        self._gradients[:, :, : self._inputs].masked_fill_(self._frozen_A, 0.0)
 
     def begin(self, run: int, link: int) -> None:
-        rows = self._rows(run, link)
-        self._untrained[run] = True
-        self._untrained[run, rows, self._inputs :] = False
-        self._untrained[run, rows, : self._inputs] = not self.arms[run].trains_A
+        arm, link = self.arms[run], self._link(run, link)
+        self._scales[run] = arm.scaling(link)
+        self._others[run] = True
+        self._others[run, : arm.ranks[link]] = False
 
     def tie(self, run: int, link: int) -> None:
-        before, now = self._rows(run, link - 1), self._rows(run, link)
-        self.begin(run, link)
-        moments = self._pruned(run, before) if self.arms[run].schedule.reset == "prune" else None
+        arm, before, now = self.arms[run], self._link(run, link - 1), self._link(run, link)
+        moments = self._pruned(run, arm.ranks[before]) if arm.schedule.reset == "prune" else None
         super().tie(run, link)
         if moments is not None:
-            self._first[run, now], self._second[run, now] = moments
+            self._first[run, : arm.ranks[now]], self._second[run, : arm.ranks[now]] = moments
+        if now != before:
+            past, start = self._computed[run, : arm.ranks[before]].clone(), self._past(run, now)
+            self._computed[run, start : start + len(past)] = past
+            self._computed[run, :start] = 0.0
+            self._values[run] = 0.0
+            self.begin(run, now)
+            self._start(run, now)
 
-    def _rows(self, run: int, link: int) -> slice:
-        """A link's rows; where nothing is folded the first link goes on."""
-        ranks, link = self.arms[run].ranks, 0 if self.arms[run].schedule.fold == "none" else link
-        return slice(sum(ranks[:link]), sum(ranks[: link + 1]))
+    def recall(self, run: int, link: int) -> None:
+        link = self._link(run, link)
+        rank = self.arms[run].ranks[link]
+        self._computed[run, : self._past(run, link)] = 0.0
+        self._computed[run, :rank] = self._best[run, :rank]
+
+    def _start(self, run: int, link: int) -> None:
+        """A link's A as it is drawn; its B is zero already."""
+        drawn = self._drawn[run][link].to(self.values.device)
+        for matrix in (self._values, self._computed):
+            matrix[run, : len(drawn), : self._inputs] = drawn
+
+    def _link(self, run: int, link: int) -> int:
+        """Where nothing is folded the first link goes on."""
+        return 0 if self.arms[run].schedule.fold == "none" else link
+
+    def _past(self, run: int, link: int) -> int:
+        """The row from which on past links lie while ``link`` trains."""
+        return self._computed.shape[1] - sum(self.arms[run].ranks[:link])
 
     def _draw(self, arm: Arm, link: int) -> Tensor:
         """A of a link, (rank, columns of A), drawn as PEFT does by the seed and the link alone."""
@@ -99,10 +124,10 @@ class Adapters(Stack):
                     nn.init.normal_(parts[-1], std=1 / arm.ranks[drawn])
         return torch.cat([part[: arm.ranks[link]] for part in parts], dim=1)
 
-    def _pruned(self, run: int, rows: slice) -> tuple[Tensor, Tensor]:
+    def _pruned(self, run: int, rank: int) -> tuple[Tensor, Tensor]:
         """ReLoRA: the moments that the next link begins with, pruned in every factor by itself."""
         widths = [inputs for inputs, _ in self._shapes] + [outputs for _, outputs in self._shapes]
-        parts = [self._first[run, rows].split(widths, dim=1), self._second[run, rows].split(widths, dim=1)]
+        parts = [self._first[run, :rank].split(widths, dim=1), self._second[run, :rank].split(widths, dim=1)]
         pruned = []
         for first, second in zip(*parts, strict=True):
             moments = {"exp_avg": first.clone(), "exp_avg_sq": second.clone()}

@@ -16,3 +16,8 @@ class Course:
     fed: Fed = field(default_factory=Fed)
     reason: str = ""
     """Why the run ended early; empty if it did not."""
+
+    @property
+    def best(self) -> int:
+        """Index of the judgement with the lowest loss, the first of them."""
+        return self.dev_losses.index(min(self.dev_losses))

@@ -83,7 +83,6 @@ class Fleet:
         self.tokens = self.positions = 0
         """What steps were fed so far, without what filled them up and with it."""
         self.losses = torch.full((self.steps, len(configs)), math.nan, device=device)
-        self.best = self.stack.values.clone()
         self.courses = [Course() for _ in configs]
         self.seconds = {"prepare": time.perf_counter() - started, "train": 0.0, "dev": 0.0, "knots": 0.0, "test": 0.0}
 
@@ -194,7 +193,7 @@ class Fleet:
                     break
 
     def _judge(self, step: int) -> None:
-        """Dev loss and accuracy of every run; its best values so far are kept."""
+        """Dev loss and accuracy of every run; its best so far is kept."""
         started = time.perf_counter()
         for run, found in self._scores_of(self.dev).items():
             course = self.courses[run]
@@ -202,7 +201,7 @@ class Fleet:
             if not math.isfinite(loss):
                 continue  # the next step says so, if there is one
             if not course.dev_losses or loss < min(course.dev_losses):
-                self.best[run] = self.stack.values[run]
+                self.stack.keep(run)
             course.dev_steps.append(step)
             course.dev_losses.append(loss)
             course.dev_accuracies.append(accuracy)
@@ -234,13 +233,13 @@ class Fleet:
         """In one file, written aside: whole or absent."""
         courses = json.dumps([dataclasses.asdict(course) for course in self.courses])
         with written_aside(folder / STATE) as aside:
-            tensors = self.stack.state() | {"best": self.best}
             numbers = {"steps": steps, "tokens": self.tokens, "positions": self.positions}
             words = {"weights": self.weights, "courses": courses} | {name: str(n) for name, n in numbers.items()}
-            save_file(tensors, aside, metadata=words)
+            save_file(self.stack.state(), aside, metadata=words)
 
     def _load(self, folder: Path) -> int:
-        """The steps that were done when the state in ``folder`` was saved; 0 if there is none on these weights."""
+        """The steps that were done when the state in ``folder`` was saved; 0 if there is none on these weights, or one
+        that is laid out otherwise."""
         if not (folder / STATE).exists():
             return 0
         with safe_open(folder / STATE, framework="pt", device=self.device) as file:
@@ -248,10 +247,11 @@ class Fleet:
             if metadata.get("weights") != self.weights:
                 return 0
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if _shapes(tensors) != _shapes(self.stack.state()):
+            return 0
         steps, self.tokens, self.positions = (int(metadata[name]) for name in ("steps", "tokens", "positions"))
         courses = json.loads(metadata["courses"])
         self.courses = [Course(**course | {"fed": Fed(**course["fed"])}) for course in courses]
-        self.best = tensors.pop("best")
         self.stack.restore(tensors, [arm.plan.link_at(steps) for arm in self.arms])
         return steps
 
@@ -262,8 +262,9 @@ class Fleet:
             if not course.dev_losses and not course.reason:
                 course.reason = NEVER_FINITE
         found = [self._scores_of(self.train), self._scores_of(self.test)]
-        self.stack.values.copy_(self.best)
-        self.stack.round()
+        for run in self.sailing:
+            course = self.courses[run]
+            self.stack.recall(run, self.arms[run].plan.link_at(course.dev_steps[course.best]))
         found.append(self._scores_of(self.test))
         self.seconds["test"] = time.perf_counter() - started
         return [self._record(run, [each[run] for each in found if run in each]) for run in range(len(self.courses))]
@@ -274,11 +275,10 @@ class Fleet:
         material, arm, course = self.materials[run], self.arms[run], self.courses[run]
         judged: dict[str, float] = {}
         if found:
-            best = int(np.argmin(course.dev_losses))
             judged = material.judge_trained(*found) | {
-                "dev_loss": course.dev_losses[best],
-                "dev_accuracy": course.dev_accuracies[best],
-                "best_step": course.dev_steps[best],
+                "dev_loss": course.dev_losses[course.best],
+                "dev_accuracy": course.dev_accuracies[course.best],
+                "best_step": course.dev_steps[course.best],
             }
         steps = len(course.losses)
         return material.record(
@@ -307,6 +307,10 @@ class Fleet:
                 "peak_bytes": peak_bytes(self.device),
             },
         )
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _together(parts: Sequence[np.ndarray], runs: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

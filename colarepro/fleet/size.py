@@ -16,9 +16,10 @@ TOKENS = 2**16
 """Of one step, from which on a GPU computes more than it waits."""
 SHARE = 0.6
 """Of the free memory that the runs' own numbers and activations may take."""
-NUMBER = 26
-"""Bytes of a trained number: itself, its gradient, two moments, the best epoch's; a copy in the layers' dtype, and that
-one's gradient."""
+FLOATS = 4
+"""Of a number that trains, in float32: itself, its gradient, two moments."""
+COPIES = 3
+"""In the layers' dtype: one to compute with, that one's gradient, and the best epoch's, which no past link has."""
 MOST = 256
 """Runs."""
 
@@ -34,9 +35,13 @@ def fleet_size(configs: Sequence[RunConfig], device: str, processes: int = 1) ->
     size = TOKENS / tokens
     if device.startswith("cuda"):
         arms = [arm_of(each, len(splits.train)) for each in configs]
-        rows = max(arm.rows for arm in arms)  # every run's adapter has as many
-        numbers = max(rows * arm.row_of_numbers if arm.ranks else arm.parameters_first for arm in arms)
-        bytes_each = NUMBER * numbers + arms[0].counted.activations_of(1, round(tokens))
+        trained, fixed = arms[0].parameters_first, 0
+        if arms[0].ranks:  # every run has as many rows
+            trained = max(max(arm.ranks) for arm in arms) * arms[0].row_of_numbers
+            fixed = max(arm.rows for arm in arms) * arms[0].row_of_numbers - trained
+        narrow = getattr(torch, config.dtype).itemsize
+        bytes_each = trained * (FLOATS * 4 + COPIES * narrow) + fixed * (COPIES - 1) * narrow
+        bytes_each += arms[0].counted.activations_of(1, round(tokens))
         size = min(size, SHARE / processes * free_bytes(device) / bytes_each)
     return max(1, min(MOST, int(size)))
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch._dynamo.utils import counters
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -25,6 +27,7 @@ from colarepro.fleet.shared import compile_layers
 from colarepro.fleet.size import fleet_size
 from colarepro.methods import Adapter
 from colarepro.results import Record, Store
+from colarepro.results.unfinished import STATE
 from colarepro.runs import RunConfig, perform
 from colarepro.runs.material import splits_of
 from colarepro.runs.run_all import _units, run_all
@@ -89,6 +92,13 @@ def test_every_arm_gives_the_record_that_it_gives_alone(config: RunConfig) -> No
     configs = mixed(config)
     for together, one in zip(Fleet(configs, "cpu").sail(), configs, strict=True):
         assert_equal(together, perform(one))
+
+
+def test_a_past_link_of_higher_rank(config: RunConfig) -> None:
+    """Its rows and those that it moves to at the knot overlap."""
+    config = dataclasses.replace(config, method="cola", chain=Schedule(knot_steps=(3,), ranks=(12, 4)))
+    (found,) = Fleet([config], "cpu").sail()
+    assert_equal(found, perform(config))
 
 
 def test_other_targets(config: RunConfig) -> None:
@@ -262,6 +272,17 @@ def test_a_fleet_does_not_go_on_upon_other_weights(config: RunConfig, tmp_path: 
         assert_equal(again, perform(one))
 
 
+def test_a_state_of_another_layout_is_not_taken_up(config: RunConfig, tmp_path: Path) -> None:
+    """As an earlier version has left it."""
+    configs = [dataclasses.replace(config, method="cola", seed=seed) for seed in (0, 1)]
+    killed(configs, tmp_path, 2)
+    with safe_open(tmp_path / STATE, framework="pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file({name: tensor for name, tensor in tensors.items() if name != "computed"}, tmp_path / STATE, metadata)
+    for again, one in zip(Fleet(configs, "cpu").sail(tmp_path), configs, strict=True):
+        assert_equal(again, perform(one))
+
+
 def test_a_rank_that_a_layer_cannot_hold(config: RunConfig) -> None:
     chain = Schedule(knot_steps=(3,), ranks=(8, 200))
     with pytest.raises(ColaError, match=r"Rank 200 is more than .* can hold, whose weight is 96 × 96"):
@@ -367,7 +388,8 @@ def test_a_fleet_is_as_large_as_tokens_and_memory_allow(config: RunConfig, monke
     monkeypatch.setattr(size, "MOST", 3)
     assert fleet_size([config], "cpu") == 3
     arm = arm_of(config, 24)
-    each = arm.counted.activations_of(1, round(tokens)) + size.NUMBER * 3 * arm.parameters_trained  # three links alike
+    # Three links alike, in float32: one with gradient, moments and the best epoch's, all with a copy and its gradient.
+    each = arm.counted.activations_of(1, round(tokens)) + (4 * 4 + 4 + 3 * 2 * 4) * arm.parameters_trained
     monkeypatch.setattr(size, "free_bytes", lambda _: 2.5 * each / size.SHARE)
     assert fleet_size([config], "cuda:0") == 2
     assert fleet_size([config], "cuda:0", processes=2) == 1
