@@ -8,50 +8,55 @@ import pandas as pd
 from colarepro.figures.style import COLOURS, MARKERS, REFERENCE, WIDTH, letter, style
 
 HERE = Path(__file__).parent
+COSTS = {"ms_a_step": "time of a step, LoRA = 1", "peak_gib": "peak memory, LoRA = 1"}
 
 
 def measured(path: Path) -> pd.DataFrame:
-    """Fleets and runs alone on prompts of 64 tokens and GPUs, of code that computes steps as it does now, with
-    ``times_lora``: a step's time in multiples of one link's in the same process. What several processes measured is
-    of the one whose LoRA was fastest, since what disturbs a host makes steps slower."""
+    """Fleets and runs alone on prompts of 64 tokens and GPUs, with a step's time and the peak memory in multiples of
+    one link's in the same process. Of a shape and a number of runs, those of the newest commit that measured it."""
     rows = pd.read_json(path, lines=True).dropna(subset=["runs", "links", "commit"])  # before, rows named no commit
     ours = rows[rows["contender"].str[:3].isin(["(c)", "(d)"]) & (rows["length"] == 64) & (rows["shape"] != "tiny")]
     ours = ours.astype({"runs": int, "links": int})
     process = ["shape", "runs", "ceiling_teraflops"]  # every process measured a ceiling of its own
-    lora = ours[ours["links"] == 1].drop_duplicates(process)[[*process, "ms_a_step"]]
+    lora = ours[ours["links"] == 1].drop_duplicates(process)[[*process, *COSTS]]
     ours = ours.merge(lora, on=process, suffixes=("", "_of_lora"))
-    ours["times_lora"] = ours["ms_a_step"] / ours["ms_a_step_of_lora"]
-    return ours.sort_values("ms_a_step_of_lora", kind="stable").drop_duplicates(["shape", "runs", "links"])
+    for cost in COSTS:
+        ours[cost + "_of_lora"] = ours[cost] / ours[cost + "_of_lora"]
+    newest = ours.groupby(["shape", "runs"])["commit"].transform("last")
+    return ours[ours["commit"] == newest].drop_duplicates(["shape", "runs", "links"], keep="last")
 
 
 def draw(rows: pd.DataFrame, path: Path) -> None:
-    """Examples a second against the runs, and a step's time against the links, in multiples of one link's."""
+    """Examples a second against the runs, and a step's time and the memory against the links, in one link's."""
     with style():
-        canvas, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6))
+        canvas, (left, *others) = plt.subplots(1, 3, figsize=(WIDTH, 2.4))
         for place, (shape, own) in enumerate(rows.groupby("shape")):
-            marks = {"color": COLOURS[place], "marker": MARKERS[place], "label": shape}
+            marks = {"color": COLOURS[place], "marker": MARKERS[place]}
             lora = own[own["links"] == 1].sort_values("runs")
-            left.plot(lora["runs"], lora["examples_a_second"], **marks)
+            left.plot(lora["runs"], lora["examples_a_second"], label=shape, **marks)
             left.plot(
                 lora["runs"], lora["runs"] * lora["examples_a_second"].iloc[0], color=REFERENCE, linestyle=":", zorder=0
             )
             for runs, fleet in own.groupby("runs"):
-                times = fleet.sort_values("links").set_index("links")["times_lora"]
-                if len(times) > 1:
-                    own_marks = {"label": f"{shape}, {runs} runs", "linestyle": "-"}
-                    if runs == 1:
-                        own_marks = {"label": f"{shape}, alone", "linestyle": "--"}
-                    right.plot(times.index, times, **marks | own_marks)
-        left.set(xscale="log", yscale="log", xlabel="runs in the fleet", ylabel="examples a second")
-        ticks = sorted(rows.loc[rows["links"] == 1, "runs"].unique())
+                chains = fleet.sort_values("links")
+                for axes, cost in zip(others, COSTS, strict=True):
+                    if len(chains) > 1:
+                        line = "--" if runs == 1 else "-"
+                        axes.plot(chains["links"], chains[cost + "_of_lora"], linestyle=line, **marks)
+        left.set(xscale="log", yscale="log", xlabel="runs in the fleet", ylabel="examples a second", ylim=(None, 1e6))
+        ticks = [1, 4, 16, 64]
         left.set_xticks(ticks, [str(tick) for tick in ticks])
         left.minorticks_off()
-        right.set(xlabel="links of the chain", ylabel="time of a step, LoRA = 1", ylim=(0.98, None))
-        right.set_xticks(sorted(rows["links"].unique()))
-        right.axhline(1.01, color=REFERENCE, linestyle=":")
-        for number, (axes, title) in enumerate(((left, "more runs"), (right, "longer chains"))):
-            letter(axes, number, title)
+        left.legend(loc="upper left")
+        for axes, label in zip(others, COSTS.values(), strict=True):
+            axes.set(xlabel="links of the chain", ylabel=label, ylim=(0.985, 1.065), xticks=[1, 2, 4, 8])
+            axes.axhline(1.01, color=REFERENCE, linestyle=":")
+            for line, label in (("-", "25 runs"), ("--", "alone")):
+                axes.plot([], [], color=REFERENCE, linestyle=line, label=label)
             axes.legend(loc="upper left")
+        titles = "more runs", "longer chains: time", "and memory"
+        for number, (axes, title) in enumerate(zip((left, *others), titles, strict=True)):
+            letter(axes, number, title)
         canvas.savefig(path)
         plt.close(canvas)
 
