@@ -53,10 +53,12 @@ class Adapters(Stack):
             setattr(model.get_submodule(parent), own, FleetLayer(layer, A, B))
             first_A, first_B = first_A + inputs, first_B + outputs
         # On the host, ahead: drawing takes longer than a step.
-        self._drawn = [[self._draw(arm, link) for link in range(len(arm.ranks))] for arm in arms]
-        for run in range(len(arms)):
+        self._later = {
+            (run, link): self._draw(arm, link) for run, arm in enumerate(arms) for link in range(1, len(arm.ranks))
+        }
+        for run, arm in enumerate(arms):
             self.begin(run, 0)
-            self._start(run, 0)
+            self._start(run, self._draw(arm, 0))
 
     def round(self) -> None:
         now = self._computed[:, : self._values.shape[1]]
@@ -88,7 +90,7 @@ class Adapters(Stack):
             self._computed[run, :start] = 0.0
             self._values[run] = 0.0
             self.begin(run, now)
-            self._start(run, now)
+            self._start(run, self._later[run, now])
 
     def recall(self, run: int, link: int) -> None:
         link = self._link(run, link)
@@ -96,11 +98,11 @@ class Adapters(Stack):
         self._computed[run, : self._past(run, link)] = 0.0
         self._computed[run, :rank] = self._best[run, :rank]
 
-    def _start(self, run: int, link: int) -> None:
-        """A link's A as it is drawn; its B is zero already."""
-        drawn = self._drawn[run][link].to(self.values.device)
+    def _start(self, run: int, A: Tensor) -> None:
+        """A link's A; its B is zero already."""
+        A = A.to(self.values.device)
         for matrix in (self._values, self._computed):
-            matrix[run, : len(drawn), : self._inputs] = drawn
+            matrix[run, : len(A), : self._inputs] = A
 
     def _link(self, run: int, link: int) -> int:
         """Where nothing is folded the first link goes on."""

@@ -66,6 +66,8 @@ def mixed(config: RunConfig) -> list[RunConfig]:
         {"method": "cola", "chain": Schedule(knot_steps=(4,), learning_rate="rewarm", warmup=2)},
         {"method": "cola", "chain": Schedule(length=4), "adapter": Adapter(rank=2, alpha=3, initialization="gaussian")},
         {"method": "cola", "adapter": Adapter(variant="rslora")},
+        {"method": "cola", "chain": Schedule(knot_steps=(3, 5), fold="stack")},
+        {"method": "cola", "chain": Schedule(knot_steps=(3, 5), fold="none")},
         {"method": "lora-restart"},
         {"method": "lora-rank-sum"},
         {"method": "relora"},
