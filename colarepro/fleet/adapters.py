@@ -23,14 +23,14 @@ class Adapters(Stack):
     """A run's numbers are a matrix, columns all layers' A, then all layers' B (transposed), rows those of its links.
 
     The link that trains has the first rows. Past links stay as frozen factors, which equals merging them but for the
-    rounding of a merged weight in a narrow dtype; they are in ``computed`` alone, from its last row upwards. What lies
-    between is zero. A knot moves rows, and nothing else changes.
+    rounding of a merged weight in a narrow dtype; their numbers are in ``computed`` alone, from its last row upwards,
+    each B times its scale. What lies between is zero. A knot moves a link there and starts the next in its place.
+
+    All runs have as many rows, so that beside a LoRA of high rank those of a chain of low ones train but in part.
     """
 
     def __init__(self, arms: Sequence[Arm], model: Any, device: str, dtype: torch.dtype) -> None:
-        rows, trained = (
-            -(-most // ROWS) * ROWS for most in (max(arm.rows for arm in arms), max(max(arm.ranks) for arm in arms))
-        )
+        rows, trained = rows_of(arms)
         layers = [model.get_submodule(name) for name in arms[0].targets]
         refuse_unfit(layers, model.get_output_embeddings(), dtype)
         self._shapes = [_shape(layer) for layer in layers]
@@ -41,8 +41,8 @@ class Adapters(Stack):
             whole.view(len(arms), -1, columns)
             for whole in (self.values, self.gradients, self.first, self.second, self.best, self.computed)
         )
-        self._others = torch.ones(len(arms), trained, 1, dtype=torch.bool, device=device)
-        """Rows that the link does not have; a past one's may lie there, of a run whose links are of lower rank."""
+        self._absent = torch.ones(len(arms), trained, 1, dtype=torch.bool, device=device)
+        """Rows that the link that trains does not have; past links' may lie there."""
         self._scales = torch.ones(len(arms), 1, 1, device=device)
         self._frozen_A = torch.tensor([not arm.trains_A for arm in arms], device=device)[:, None, None]
         first_A, first_B = 0, self._inputs
@@ -64,19 +64,19 @@ class Adapters(Stack):
         now = self._computed[:, : self._values.shape[1]]
         values = self._values.to(now.dtype, copy=True)
         values[:, :, self._inputs :].mul_(self._scales)
-        now.copy_(torch.where(self._others, now, values))
+        now.copy_(torch.where(self._absent, now, values))
 
     def backward(self, loss: Tensor) -> None:
         super().backward(loss)
         self._gradients[:, :, self._inputs :].mul_(self._scales)
-        self._gradients.masked_fill_(self._others, 0.0)
+        self._gradients.masked_fill_(self._absent, 0.0)
         self._gradients[:, :, : self._inputs].masked_fill_(self._frozen_A, 0.0)
 
     def begin(self, run: int, link: int) -> None:
         arm, link = self.arms[run], self._link(run, link)
         self._scales[run] = arm.scaling(link)
-        self._others[run] = True
-        self._others[run, : arm.ranks[link]] = False
+        self._absent[run] = True
+        self._absent[run, : arm.ranks[link]] = False
 
     def tie(self, run: int, link: int) -> None:
         arm, before, now = self.arms[run], self._link(run, link - 1), self._link(run, link)
@@ -85,7 +85,7 @@ class Adapters(Stack):
         if moments is not None:
             self._first[run, : arm.ranks[now]], self._second[run, : arm.ranks[now]] = moments
         if now != before:
-            past, start = self._computed[run, : arm.ranks[before]].clone(), self._past(run, now)
+            past, start = self._computed[run, : arm.ranks[before]].clone(), self._past_from(run, now)
             self._computed[run, start : start + len(past)] = past
             self._computed[run, :start] = 0.0
             self._values[run] = 0.0
@@ -95,7 +95,7 @@ class Adapters(Stack):
     def recall(self, run: int, link: int) -> None:
         link = self._link(run, link)
         rank = self.arms[run].ranks[link]
-        self._computed[run, : self._past(run, link)] = 0.0
+        self._computed[run, : self._past_from(run, link)] = 0.0
         self._computed[run, :rank] = self._best[run, :rank]
 
     def _start(self, run: int, A: Tensor) -> None:
@@ -108,7 +108,7 @@ class Adapters(Stack):
         """Where nothing is folded the first link goes on."""
         return 0 if self.arms[run].schedule.fold == "none" else link
 
-    def _past(self, run: int, link: int) -> int:
+    def _past_from(self, run: int, link: int) -> int:
         """The row from which on past links lie while ``link`` trains."""
         return self._computed.shape[1] - sum(self.arms[run].ranks[:link])
 
@@ -152,6 +152,13 @@ class FleetLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = over_tokens(grouped_linear, x.to(self.A.dtype), self.A)
         return self.base(x) + over_tokens(grouped_product, inner, self.B)
+
+
+def rows_of(arms: Sequence[Arm]) -> tuple[int, int]:
+    """Rows of every run in a fleet of these: all, and those that can train."""
+    most = max(arm.rows for arm in arms), max(max(arm.ranks) for arm in arms)
+    every, trained = (-(-rows // ROWS) * ROWS for rows in most)
+    return every, trained
 
 
 def refuse_unfit(layers: Sequence[nn.Module], head: nn.Module | None, dtype: torch.dtype) -> None:

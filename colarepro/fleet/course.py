@@ -18,6 +18,6 @@ class Course:
     """Why the run ended early; empty if it did not."""
 
     @property
-    def best(self) -> int:
-        """Index of the judgement with the lowest loss, the first of them."""
+    def best_judgement(self) -> int:
+        """Index of the one with the lowest loss, the first of them."""
         return self.dev_losses.index(min(self.dev_losses))

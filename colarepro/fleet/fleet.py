@@ -264,7 +264,7 @@ class Fleet:
         found = [self._scores_of(self.train), self._scores_of(self.test)]
         for run in self.sailing:
             course = self.courses[run]
-            self.stack.recall(run, self.arms[run].plan.link_at(course.dev_steps[course.best]))
+            self.stack.recall(run, self.arms[run].plan.link_at(course.dev_steps[course.best_judgement]))
         found.append(self._scores_of(self.test))
         self.seconds["test"] = time.perf_counter() - started
         return [self._record(run, [each[run] for each in found if run in each]) for run in range(len(self.courses))]
@@ -276,9 +276,9 @@ class Fleet:
         judged: dict[str, float] = {}
         if found:
             judged = material.judge_trained(*found) | {
-                "dev_loss": course.dev_losses[course.best],
-                "dev_accuracy": course.dev_accuracies[course.best],
-                "best_step": course.dev_steps[course.best],
+                "dev_loss": course.dev_losses[course.best_judgement],
+                "dev_accuracy": course.dev_accuracies[course.best_judgement],
+                "best_step": course.dev_steps[course.best_judgement],
             }
         steps = len(course.losses)
         return material.record(

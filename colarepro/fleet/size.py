@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from colarepro.fleet.adapters import rows_of
 from colarepro.fleet.arm import arm_of
 from colarepro.models.load import load_tokenizer
 from colarepro.runs.config import RunConfig
@@ -35,12 +36,11 @@ def fleet_size(configs: Sequence[RunConfig], device: str, processes: int = 1) ->
     size = TOKENS / tokens
     if device.startswith("cuda"):
         arms = [arm_of(each, len(splits.train)) for each in configs]
-        trained, fixed = arms[0].parameters_first, 0
-        if arms[0].ranks:  # every run has as many rows
-            trained = max(max(arm.ranks) for arm in arms) * arms[0].row_of_numbers
-            fixed = max(arm.rows for arm in arms) * arms[0].row_of_numbers - trained
+        every = trained = arms[0].parameters_first
+        if arms[0].ranks:
+            every, trained = (rows * arms[0].row_of_numbers for rows in rows_of(arms))
         narrow = getattr(torch, config.dtype).itemsize
-        bytes_each = trained * (FLOATS * 4 + COPIES * narrow) + fixed * (COPIES - 1) * narrow
+        bytes_each = trained * (FLOATS * 4 + COPIES * narrow) + (every - trained) * (COPIES - 1) * narrow
         bytes_each += arms[0].counted.activations_of(1, round(tokens))
         size = min(size, SHARE / processes * free_bytes(device) / bytes_each)
     return max(1, min(MOST, int(size)))

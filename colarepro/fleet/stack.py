@@ -16,9 +16,9 @@ class Stack:
     """A row a run. ``values``, ``gradients`` and Adam's ``first`` and ``second`` moments are float32 (runs, width), of
     what is being trained.
 
-    Layers compute with ``leaves``, which are views of ``computed``: a copy of the values in the layers' dtype, as
-    autocast would make one in every product, and ``fixed`` numbers behind it. They are no `Parameter`s, whose shapes a
-    compiled layer takes for fixed. ``best`` is that copy as it was when `keep` was called.
+    Layers compute with ``leaves``, which are views of ``computed``: what `round` makes of the values in the layers'
+    dtype, as autocast would make a copy in every product, and ``fixed`` numbers behind it. They are no `Parameter`s,
+    whose shapes a compiled layer takes for fixed. ``best`` is the first ``width`` of them when `keep` was called.
     """
 
     def __init__(self, arms: Sequence[Arm], width: int, device: str, dtype: torch.dtype, fixed: int = 0) -> None:
@@ -68,7 +68,8 @@ class Stack:
         self.best[run] = self.computed[run, : self.best.shape[1]]
 
     def recall(self, run: int, link: int) -> None:
-        """Compute as when `keep` was called, while ``link`` was training; for good, since the values stay."""
+        """Compute as when `keep` was called, while ``link`` was training. Not to be trained after: the values are still
+        the last ones."""
         self.computed[run] = self.best[run]
 
     def state(self) -> dict[str, Tensor]:

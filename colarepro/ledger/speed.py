@@ -79,7 +79,8 @@ def _row(what: str, pairs: list[tuple[Line, Line]], tolerance: float, where: str
         ours=interval(Span(found.mean, found.low, found.high), " %") if found else "",
         n=f"{len(pairs)} pair{'s' * (len(pairs) > 1)}" if found else "",
         verdict=verdict(tolerance - found.high, tolerance - found.low) if found else "not measured",
-        scope=f"a run alone, shape of {' and '.join(SHAPES[shape] for shape in shapes)}, random weights",
+        scope=f"a run alone, shape of {' and '.join(SHAPES[shape] for shape in shapes)}, random weights"
+        + ", in training or evaluation, whichever takes more" * (what == "memory"),
         command=f"python -m colarepro.bench --contenders c --shapes {' '.join(shapes)} "
         f"--lengths {' '.join(map(str, lengths))} --output benchmarks/training.jsonl",
         seconds=0.0,

@@ -395,6 +395,12 @@ def test_a_fleet_is_as_large_as_tokens_and_memory_allow(config: RunConfig, monke
     monkeypatch.setattr(size, "free_bytes", lambda _: 2.5 * each / size.SHARE)
     assert fleet_size([config], "cuda:0") == 2
     assert fleet_size([config], "cuda:0", processes=2) == 1
+    low = dataclasses.replace(config, adapter=Adapter(rank=2))  # its six rows are filled up to eight that may train
+    arm = arm_of(low, 24)
+    each = arm.counted.activations_of(1, round(tokens)) + (4 * 4 + 3 * 4) * 4 * arm.parameters_trained
+    for share, count in ((2.01, 2), (1.99, 1)):
+        monkeypatch.setattr(size, "free_bytes", lambda _, share=share: share * each / size.SHARE)
+        assert fleet_size([low], "cuda:0") == count
 
 
 def test_links_are_trained_by_their_own_ranks(config: RunConfig) -> None:
