@@ -1,10 +1,8 @@
 """A question, the record that answers it, and the loop that answers what a store does not hold yet."""
 
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from colarepro import processes
 from colarepro.results import Record, Store, environment, mean_interval
 from colarepro.theory.method import Method, Solution
 from colarepro.theory.problem import ProblemSpec
@@ -51,8 +50,9 @@ def run(jobs: Iterable[Job], store: Store, workers: int = 1) -> list[Record]:
     with ExitStack() as stack:
         answers: Iterable[list[Record]] = map(_answered, questions)
         if workers > 1 and len(questions) > 1:
-            pool = ProcessPoolExecutor(min(workers, len(questions)), multiprocessing.get_context("spawn"))
-            answers = stack.enter_context(pool).map(_answered, questions)
+            pool = stack.enter_context(processes.workers(min(workers, len(questions))))
+            futures = [pool.submit(_answered, question) for question in questions]
+            answers = (future.result() for future in futures)
         for index, answer in zip(missing, track(answers, description="theory", total=len(missing)), strict=True):
             for record in answer:
                 store.put(record)
