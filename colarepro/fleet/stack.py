@@ -23,12 +23,12 @@ class Stack:
 
     def __init__(self, arms: Sequence[Arm], width: int, device: str, dtype: torch.dtype, fixed: int = 0) -> None:
         self.arms = arms
-        trained, all_ = (-(-each // ALIGNED) * ALIGNED for each in (width, width + fixed))
+        trained, every = (-(-each // ALIGNED) * ALIGNED for each in (width, width + fixed))
         self.values, self.gradients, self.first, self.second = (
             torch.zeros(len(arms), trained, device=device) for _ in range(4)
         )
         self.computed, self.best = (
-            torch.zeros(len(arms), each, device=device, dtype=dtype) for each in (all_, trained)
+            torch.zeros(len(arms), each, device=device, dtype=dtype) for each in (every, trained)
         )
         self.leaves: list[Tensor] = []
         self._leaf_gradients: list[Tensor] = []

@@ -162,8 +162,11 @@ def test_records_of_any_part_of_the_arms_are_read() -> None:
     records = list(Store(ROOT / "data/theory"))
     for arm in sorted({(record.config["experiment"], record.config["label"]) for record in records}):
         own = [record for record in records if (record.config["experiment"], record.config["label"]) == arm]
-        verdicts(own)
-        verdicts([record for record in records if record not in own and record.config["experiment"] == arm[0]])
+        others = [record for record in records if record not in own and record.config["experiment"] == arm[0]]
+        for part in (own, others):
+            found = verdicts(part)
+            assert [claim for claim, _ in found] == list(CLAIMS)
+            assert {text for claim, text in found if claim.experiment != arm[0]} == {"not measured"}
 
 
 def test_records_of_two_settings_are_no_evidence_together() -> None:
